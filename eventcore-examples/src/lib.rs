@@ -1,0 +1,1 @@
+//! Complete applications on eventcore.

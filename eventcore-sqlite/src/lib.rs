@@ -1,0 +1,1 @@
+//! An embedded, durable event store for eventcore on SQLite.

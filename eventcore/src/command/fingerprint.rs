@@ -1,0 +1,79 @@
+//! A digest of a command, by which a reused idempotency key is noticed.
+#![allow(missing_docs, reason = "hidden from the documentation")]
+
+use std::hash::{Hash, Hasher};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Collects what makes a command what it is: its name, its streams, and its fields.
+///
+/// A field takes part through `Serialize` where it has it, else through `Hash`, else not at all.
+#[derive(Debug, Default)]
+pub struct Fingerprint(Vec<u8>);
+
+impl Fingerprint {
+    /// Adds a part; its length goes in too, so that parts do not run together.
+    pub fn part(&mut self, bytes: &[u8]) {
+        self.0
+            .extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// The digest: a UUID of version 5 (SHA-1, as in RFC 9562). It guards against mistakes, not against malice.
+    pub(crate) fn finish(&self) -> Uuid {
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, &self.0)
+    }
+}
+
+impl Hasher for Fingerprint {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        Fingerprint::finish(self).as_u64_pair().0
+    }
+}
+
+/// Picks the best way for a field by how many references method lookup has to take away.
+///
+/// The technique is David Tolnay's "autoref specialization".
+#[derive(Debug)]
+pub struct Probe<'a, T: ?Sized>(pub &'a T);
+
+/// First choice.
+pub trait ViaSerialize {
+    fn digest(&self, digest: &mut Fingerprint);
+}
+
+/// Second choice.
+pub trait ViaHash {
+    fn digest(&self, digest: &mut Fingerprint);
+}
+
+/// Last choice.
+pub trait ViaNothing {
+    fn digest(&self, digest: &mut Fingerprint);
+}
+
+impl<T: Serialize + ?Sized> ViaSerialize for &&Probe<'_, T> {
+    fn digest(&self, digest: &mut Fingerprint) {
+        // What JSON cannot express takes part as a gap.
+        digest.part(&serde_json::to_vec(self.0).unwrap_or_default());
+    }
+}
+
+impl<T: Hash + ?Sized> ViaHash for &Probe<'_, T> {
+    fn digest(&self, digest: &mut Fingerprint) {
+        let mut own = Fingerprint::default();
+        self.0.hash(&mut own);
+        digest.part(&own.0);
+    }
+}
+
+impl<T: ?Sized> ViaNothing for Probe<'_, T> {
+    fn digest(&self, digest: &mut Fingerprint) {
+        digest.part(&[]);
+    }
+}

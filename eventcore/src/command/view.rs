@@ -1,0 +1,122 @@
+//! A stream as a command sees it: its name, its version, its folded state, and perhaps the right to write.
+
+use std::{any::Any, fmt, marker::PhantomData};
+
+use super::Fold;
+use crate::{DecodeError, Event, RecordedEvent, StoredEvent, StreamId, StreamVersion};
+
+/// The right to read and write a stream.
+#[derive(Clone, Copy, Debug)]
+pub enum Write {}
+
+/// The right to read a stream; what was read is still guarded at commit.
+#[derive(Clone, Copy, Debug)]
+pub enum ReadOnly {}
+
+/// One stream of the command `C`, folded by `F`, with the access `A`.
+///
+/// Only the executor makes one, so holding it proves that the stream was declared, read and will be guarded.
+pub struct View<C, F, A = Write> {
+    pub(super) slot: usize,
+    id: StreamId,
+    version: StreamVersion,
+    state: F,
+    brand: PhantomData<fn() -> (C, A)>,
+}
+
+impl<C, F, A> View<C, F, A> {
+    pub(super) fn new(slot: usize, id: StreamId, version: StreamVersion, state: F) -> Self {
+        Self {
+            slot,
+            id,
+            version,
+            state,
+            brand: PhantomData,
+        }
+    }
+
+    /// The name of the stream.
+    pub fn id(&self) -> &StreamId {
+        &self.id
+    }
+
+    /// Its number of events when it was read.
+    pub fn version(&self) -> StreamVersion {
+        self.version
+    }
+}
+
+impl<C, F: Fold, A> View<C, F, A> {
+    /// What its events amount to.
+    pub fn state(&self) -> &F {
+        &self.state
+    }
+}
+
+impl<C, F: fmt::Debug, A> fmt::Debug for View<C, F, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} {:?}", self.id, self.version, self.state)
+    }
+}
+
+/// In the place of a fold: the stream's events `E` go into the command's one state.
+pub struct Plain<E>(PhantomData<fn() -> E>);
+
+impl<E> fmt::Debug for Plain<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(in the command's state)")
+    }
+}
+
+/// How a stream's events are taken in: by a [`Fold`], or as [`Plain`].
+pub trait StreamState: Send + Sync + 'static + Sized {
+    /// What may be written to such a stream.
+    type Event: Event;
+
+    /// Where the events go while the stream is read; `None` for the command's one state.
+    #[doc(hidden)]
+    const NEW: Option<fn() -> Box<dyn AnyFold>>;
+
+    /// What came out; `None` when it is another type's.
+    #[doc(hidden)]
+    fn from_fold(fold: Option<Box<dyn AnyFold>>) -> Option<Self>;
+}
+
+impl<F: Fold> StreamState for F {
+    type Event = F::Event;
+    const NEW: Option<fn() -> Box<dyn AnyFold>> = Some(|| Box::new(Cell(F::default())));
+
+    fn from_fold(fold: Option<Box<dyn AnyFold>>) -> Option<Self> {
+        let cell = fold?.into_any().downcast::<Cell<F>>().ok()?;
+        Some(cell.0)
+    }
+}
+
+impl<E: Event> StreamState for Plain<E> {
+    type Event = E;
+    const NEW: Option<fn() -> Box<dyn AnyFold>> = None;
+
+    fn from_fold(_: Option<Box<dyn AnyFold>>) -> Option<Self> {
+        Some(Self(PhantomData))
+    }
+}
+
+/// A fold of a type that the executor does not know.
+#[doc(hidden)]
+pub trait AnyFold: Send + Sync {
+    fn apply(&mut self, event: RecordedEvent) -> Result<(), DecodeError>;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+struct Cell<F>(F);
+
+impl<F: Fold> AnyFold for Cell<F> {
+    fn apply(&mut self, event: RecordedEvent) -> Result<(), DecodeError> {
+        self.0.apply(&StoredEvent::decode(event)?);
+        Ok(())
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}

@@ -1,0 +1,278 @@
+//! A serializer that passes everything on, except what JSON would bend.
+//!
+//! `serde_json` writes a NaN or an infinity as `null` and writes deeper nesting than it reads. Either would be
+//! stored without a word and fail, or change, when read. So both are refused here, at the moment of writing.
+
+use serde::{
+    Serialize,
+    ser::{
+        Error, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+        SerializeTupleStruct, SerializeTupleVariant, Serializer,
+    },
+};
+
+/// `serde_json` reads 127 levels; one is left for the variant that some forms add.
+const MAX_DEPTH: u8 = 126;
+
+pub(super) struct Finite<S> {
+    inner: S,
+    depth: u8,
+}
+
+impl<S: Serializer> Finite<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner, depth: 0 }
+    }
+
+    fn deeper(self) -> Result<(S, u8), S::Error> {
+        if self.depth >= MAX_DEPTH {
+            let error = format!("nested deeper than {MAX_DEPTH} levels");
+            return Err(S::Error::custom(error));
+        }
+        Ok((self.inner, self.depth + 1))
+    }
+}
+
+/// A value that serializes through [`Finite`].
+pub(super) struct FiniteValue<'a, T: ?Sized> {
+    value: &'a T,
+    depth: u8,
+}
+
+impl<'a, T: ?Sized> FiniteValue<'a, T> {
+    pub(super) fn new(value: &'a T) -> Self {
+        Self { value, depth: 0 }
+    }
+}
+
+impl<T: Serialize + ?Sized> Serialize for FiniteValue<'_, T> {
+    fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
+        let depth = self.depth;
+        self.value.serialize(Finite { inner, depth })
+    }
+}
+
+/// A list, map or struct being written.
+pub(super) struct Compound<C> {
+    inner: C,
+    depth: u8,
+}
+
+impl<C> Compound<C> {
+    fn pass<'a, T: ?Sized>(&self, value: &'a T) -> FiniteValue<'a, T> {
+        FiniteValue {
+            value,
+            depth: self.depth,
+        }
+    }
+}
+
+macro_rules! pass_on {
+    ($($method:ident($($name:ident: $type:ty),*);)*) => {$(
+        fn $method(self, $($name: $type),*) -> Result<S::Ok, S::Error> {
+            self.inner.$method($($name),*)
+        }
+    )*};
+}
+
+macro_rules! open {
+    ($($method:ident($($name:ident: $type:ty),*) -> $compound:ident;)*) => {$(
+        fn $method(self, $($name: $type),*) -> Result<Self::$compound, S::Error> {
+            let (inner, depth) = self.deeper()?;
+            Ok(Compound { inner: inner.$method($($name),*)?, depth })
+        }
+    )*};
+}
+
+macro_rules! float {
+    ($method:ident, $type:ty) => {
+        fn $method(self, v: $type) -> Result<S::Ok, S::Error> {
+            if v.is_finite() {
+                return self.inner.$method(v);
+            }
+            Err(S::Error::custom(format!("{v} has no form in JSON")))
+        }
+    };
+}
+
+impl<S: Serializer> Serializer for Finite<S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Compound<S::SerializeSeq>;
+    type SerializeTuple = Compound<S::SerializeTuple>;
+    type SerializeTupleStruct = Compound<S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Compound<S::SerializeTupleVariant>;
+    type SerializeMap = Compound<S::SerializeMap>;
+    type SerializeStruct = Compound<S::SerializeStruct>;
+    type SerializeStructVariant = Compound<S::SerializeStructVariant>;
+
+    float!(serialize_f32, f32);
+    float!(serialize_f64, f64);
+
+    pass_on! {
+        serialize_bool(v: bool);
+        serialize_i8(v: i8);
+        serialize_i16(v: i16);
+        serialize_i32(v: i32);
+        serialize_i64(v: i64);
+        serialize_i128(v: i128);
+        serialize_u8(v: u8);
+        serialize_u16(v: u16);
+        serialize_u32(v: u32);
+        serialize_u64(v: u64);
+        serialize_u128(v: u128);
+        serialize_char(v: char);
+        serialize_str(v: &str);
+        serialize_bytes(v: &[u8]);
+        serialize_none();
+        serialize_unit();
+        serialize_unit_struct(name: &'static str);
+        serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
+    }
+
+    open! {
+        serialize_seq(len: Option<usize>) -> SerializeSeq;
+        serialize_tuple(len: usize) -> SerializeTuple;
+        serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct;
+        serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
+            -> SerializeTupleVariant;
+        serialize_map(len: Option<usize>) -> SerializeMap;
+        serialize_struct(name: &'static str, len: usize) -> SerializeStruct;
+        serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
+            -> SerializeStructVariant;
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        let depth = self.depth;
+        self.inner.serialize_some(&FiniteValue { value, depth })
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        let depth = self.depth;
+        self.inner
+            .serialize_newtype_struct(name, &FiniteValue { value, depth })
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        let (inner, depth) = self.deeper()?;
+        inner.serialize_newtype_variant(name, index, variant, &FiniteValue { value, depth })
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}
+
+macro_rules! elements {
+    ($($trait:ident::$method:ident;)*) => {$(
+        impl<C: $trait> $trait for Compound<C> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+                let value = self.pass(value);
+                self.inner.$method(&value)
+            }
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+elements! {
+    SerializeSeq::serialize_element;
+    SerializeTuple::serialize_element;
+    SerializeTupleStruct::serialize_field;
+    SerializeTupleVariant::serialize_field;
+}
+
+macro_rules! fields {
+    ($($trait:ident;)*) => {$(
+        impl<C: $trait> $trait for Compound<C> {
+            type Ok = C::Ok;
+            type Error = C::Error;
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Result<(), C::Error> {
+                let value = self.pass(value);
+                self.inner.serialize_field(key, &value)
+            }
+            fn skip_field(&mut self, key: &'static str) -> Result<(), C::Error> {
+                self.inner.skip_field(key)
+            }
+            fn end(self) -> Result<C::Ok, C::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+fields! {
+    SerializeStruct;
+    SerializeStructVariant;
+}
+
+impl<C: SerializeMap> SerializeMap for Compound<C> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
+        let key = self.pass(key);
+        self.inner.serialize_key(&key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        let value = self.pass(value);
+        self.inner.serialize_value(&value)
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.inner.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::to_value;
+
+    fn nested(levels: usize) -> Value {
+        (0..levels).fold(json!(1), |inner, _| json!([inner]))
+    }
+
+    #[test]
+    fn ordinary_values_pass_unchanged() {
+        let value = json!({"a": [1, -0.0, 1e300, null, "é\0"], "b": {"c": u64::MAX}});
+        assert_eq!(to_value(&value).unwrap(), value);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused_at_any_depth() {
+        assert!(to_value(&f64::INFINITY).is_err());
+        assert!(to_value(&Some(f32::NAN)).is_err());
+        assert!(to_value(&vec![("a", vec![f64::NAN])]).is_err());
+    }
+
+    #[test]
+    fn whatever_may_be_written_can_be_read() {
+        let deepest = to_value(&nested(usize::from(MAX_DEPTH))).unwrap();
+        let text = serde_json::to_string(&deepest).unwrap();
+        assert!(serde_json::from_str::<Value>(&text).is_ok());
+        let error = to_value(&nested(usize::from(MAX_DEPTH) + 1)).unwrap_err();
+        assert!(error.to_string().contains("126 levels"), "{error}");
+    }
+}

@@ -1,0 +1,295 @@
+//! The attempts of one command, and what happens between them.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::{
+    CommandReceipt, Options,
+    attempt::{Decision, Undecided, decide},
+};
+use crate::{
+    CausationId, CommandError, CommandLogic, CorrelationId, EventStore, IdempotencyKey, StreamId,
+    Timestamp,
+    command::{Declarations, Fingerprint},
+    store::{
+        AppendBatch, AppendError, AppendReceipt, BatchError, Conflict, Idempotency, StoreError,
+    },
+};
+
+pub(super) async fn run<C: CommandLogic, S: EventStore>(
+    command: C,
+    store: S,
+    options: Options,
+) -> Result<CommandReceipt, CommandError> {
+    let mut declared = Declarations::default();
+    command.declare(&mut declared)?;
+    declared.refuse_duplicates()?;
+    let run = Run::new(&command, &store, &options, &declared)?;
+    if options.key.is_some()
+        && let Some(receipt) = run.earlier_receipt().await?
+    {
+        return Ok(CommandReceipt::new(receipt, 0));
+    }
+    run.attempts(&declared).await
+}
+
+/// What stays the same over all attempts.
+struct Run<'a, C, S> {
+    command: &'a C,
+    store: &'a S,
+    options: &'a Options,
+    deadline: Option<Instant>,
+    idempotency: Option<Idempotency>,
+    correlation_id: CorrelationId,
+    causation_id: Option<CausationId>,
+    metadata: Option<Arc<str>>,
+}
+
+/// Why an attempt has to be followed by another.
+enum Again {
+    Conflict(Conflict),
+    Store(CommandError),
+}
+
+impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
+    fn new(
+        command: &'a C,
+        store: &'a S,
+        options: &'a Options,
+        declared: &Declarations,
+    ) -> Result<Self, CommandError> {
+        // Without a key of the caller's, one is needed only where an outcome may remain unknown.
+        let generated = || {
+            let unknowable = store.capabilities().outcome_can_be_unknown;
+            (unknowable || options.deadline.is_some()).then(|| Idempotency {
+                key: IdempotencyKey::generate(),
+                fingerprint: Uuid::nil(),
+            })
+        };
+        let given = |key: &IdempotencyKey| Idempotency {
+            key: key.clone(),
+            fingerprint: fingerprint(command, declared),
+        };
+        let metadata = &options.metadata;
+        Ok(Self {
+            command,
+            store,
+            options,
+            deadline: options.deadline.map(|after| Instant::now() + after),
+            idempotency: options.key.as_ref().map(given).or_else(generated),
+            correlation_id: metadata
+                .get_correlation_id()
+                .unwrap_or_else(CorrelationId::generate),
+            causation_id: metadata.get_causation_id(),
+            metadata: metadata.to_text()?.map(Arc::from),
+        })
+    }
+
+    /// Attempt after attempt, each with the right of way on the streams that it may write to.
+    async fn attempts(&self, declared: &Declarations) -> Result<CommandReceipt, CommandError> {
+        let writable = declared.streams.iter().filter(|stream| stream.writable);
+        let mut lines: Vec<StreamId> = writable.map(|stream| stream.id.clone()).collect();
+        let mut attempts = 0;
+        loop {
+            lines.sort_unstable();
+            lines.dedup();
+            let turn = self
+                .before_append(attempts, self.store.turnstile().enter(&lines))
+                .await?;
+            attempts += 1;
+            let again = match self.attempt(attempts, declared, &mut lines).await? {
+                Ok(receipt) => return Ok(CommandReceipt::new(receipt, attempts)),
+                Err(again) => again,
+            };
+            drop(turn);
+            let Some(wait) = self.options.retry.wait_after(attempts, fastrand::f64()) else {
+                return Err(again.give_up(attempts));
+            };
+            if let Again::Conflict(conflict) = &again {
+                // A stream that is only read was written by another; next time wait in its line as well.
+                lines.extend(conflict.streams().iter().map(|moved| moved.stream.clone()));
+            }
+            tracing::debug!(command = C::NAME, attempts, ?wait, "{again}, trying again");
+            if !wait.is_zero() {
+                self.before_append(attempts, tokio::time::sleep(wait))
+                    .await?;
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        attempts: u32,
+        declared: &Declarations,
+        lines: &mut Vec<StreamId>,
+    ) -> Result<Result<AppendReceipt, Again>, CommandError> {
+        let limit = self.options.discovery_limit;
+        let deciding = decide(self.command, self.store, declared, limit);
+        let decision = match self.before_append(attempts, deciding).await? {
+            Ok(decision) => decision,
+            Err(Undecided::Torn(conflict)) => return Ok(Err(Again::Conflict(conflict))),
+            Err(Undecided::Failed(error)) if error.is_retriable() => {
+                return Ok(Err(Again::Store(error)));
+            }
+            Err(Undecided::Failed(error)) => return Err(error),
+        };
+        lines.extend_from_slice(&decision.writable);
+        let Some(batch) = self.batch(decision)? else {
+            return Ok(Ok(AppendReceipt {
+                events: Vec::new(),
+                correlation_id: self.correlation_id,
+                replayed: false,
+            }));
+        };
+        match self.append(batch).await {
+            Ok(receipt) => Ok(Ok(receipt)),
+            Err(CommandError::Append(AppendError::Conflict(conflict))) => {
+                Ok(Err(Again::Conflict(conflict)))
+            }
+            Err(error) if error.is_retriable() => Ok(Err(Again::Store(error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The batch of a decision, or `None` when it is to change nothing and need not be remembered.
+    fn batch(&self, decision: Decision) -> Result<Option<AppendBatch>, BatchError> {
+        if decision.events.is_empty() && self.options.key.is_none() {
+            return Ok(None);
+        }
+        let mut batch = AppendBatch::builder();
+        for expectation in decision.expectations {
+            batch.expect(expectation.stream, expectation.version)?;
+        }
+        batch
+            .events(decision.events)
+            .correlation_id(self.correlation_id)
+            .causation_id(self.causation_id)
+            .metadata(self.metadata.clone())
+            .recorded_at(self.options.recorded_at.unwrap_or_else(Timestamp::now));
+        if let Some(idempotency) = &self.idempotency {
+            batch.idempotency(idempotency.clone());
+        }
+        batch.build().map(Some)
+    }
+
+    /// Appends, and where the outcome stays unknown sends the same batch again: its key makes that safe, and the
+    /// answer is the outcome.
+    async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, CommandError> {
+        let mut tries = 0;
+        loop {
+            let (cause, unknown) = match self.until_deadline(self.store.append(batch.clone())).await
+            {
+                None => return Err(self.unknown(None)),
+                Some(Ok(receipt)) => return Ok(receipt),
+                Some(Err(AppendError::OutcomeUnknown(cause))) => (cause, true),
+                // Not being reached now says nothing about the earlier try.
+                Some(Err(AppendError::Store(cause))) if tries > 0 && cause.is_retriable() => {
+                    (cause, true)
+                }
+                Some(Err(AppendError::IdempotencyConflict { key })) => {
+                    return Err(CommandError::IdempotencyConflict { key });
+                }
+                Some(Err(error)) => return Err(CommandError::Append(error)),
+            };
+            debug_assert!(unknown);
+            tries += 1;
+            let wait = self.options.retry.wait_after(tries, fastrand::f64());
+            let (Some(wait), Some(_)) = (wait, batch.idempotency()) else {
+                return Err(self.unknown(Some(cause)));
+            };
+            tracing::debug!(command = C::NAME, tries, "outcome unknown, asking again");
+            if self
+                .until_deadline(tokio::time::sleep(wait))
+                .await
+                .is_none()
+            {
+                return Err(self.unknown(Some(cause)));
+            }
+        }
+    }
+
+    fn unknown(&self, source: Option<StoreError>) -> CommandError {
+        match (&self.idempotency, source) {
+            (Some(idempotency), source) => CommandError::OutcomeUnknown {
+                key: idempotency.key.clone(),
+                source,
+            },
+            // A store that leaves an outcome open although it claims never to.
+            (None, Some(source)) => CommandError::Append(AppendError::OutcomeUnknown(source)),
+            (None, None) => CommandError::DeadlineExceeded { attempts: 0 },
+        }
+    }
+
+    /// What this command did when it was run before.
+    async fn earlier_receipt(&self) -> Result<Option<AppendReceipt>, CommandError> {
+        let Some(Idempotency { key, fingerprint }) = &self.idempotency else {
+            return Ok(None);
+        };
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let error = match self.before_append(0, self.store.find_receipt(key)).await? {
+                Ok(None) => return Ok(None),
+                Ok(Some(kept)) if kept.fingerprint == *fingerprint => {
+                    return Ok(Some(kept.receipt));
+                }
+                Ok(Some(_)) => {
+                    return Err(CommandError::IdempotencyConflict { key: key.clone() });
+                }
+                Err(error) => error,
+            };
+            let wait = self.options.retry.wait_after(attempts, fastrand::f64());
+            let Some(wait) = wait.filter(|_| error.is_retriable()) else {
+                return Err(CommandError::Read(error));
+            };
+            self.before_append(0, tokio::time::sleep(wait)).await?;
+        }
+    }
+
+    async fn until_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.deadline {
+            None => Some(work.await),
+            Some(deadline) => timeout_at(deadline, work).await.ok(),
+        }
+    }
+
+    async fn before_append<T>(
+        &self,
+        attempts: u32,
+        work: impl Future<Output = T>,
+    ) -> Result<T, CommandError> {
+        let exceeded = CommandError::DeadlineExceeded { attempts };
+        self.until_deadline(work).await.ok_or(exceeded)
+    }
+}
+
+impl Again {
+    fn give_up(self, attempts: u32) -> CommandError {
+        match self {
+            Self::Conflict(conflict) => CommandError::Conflict { conflict, attempts },
+            Self::Store(error) => error,
+        }
+    }
+}
+
+impl std::fmt::Display for Again {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Conflict(conflict) => conflict.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+fn fingerprint<C: CommandLogic>(command: &C, declared: &Declarations) -> Uuid {
+    let mut digest = Fingerprint::default();
+    digest.part(C::NAME.as_bytes());
+    for stream in &declared.streams {
+        digest.part(stream.field.as_bytes());
+        digest.part(stream.id.as_str().as_bytes());
+    }
+    command.fingerprint(&mut digest);
+    digest.finish()
+}
