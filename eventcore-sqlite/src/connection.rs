@@ -1,0 +1,157 @@
+//! Connections to the file, set up alike.
+
+use std::path::Path;
+
+use eventcore::store::{StoreError, StoreErrorKind};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{Durability, SqliteOptions, errors::store_error, schema};
+
+const OPERATION: &str = "open the store";
+
+/// The connection that writes; makes file and tables where they are not there.
+pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> {
+    check_path(options)?;
+    let mut connection = open(options, options.read_only)?;
+    let pragma = |name: &str, value: &str| {
+        connection
+            .pragma_update(None, name, value)
+            .map_err(|error| store_error(OPERATION, error))
+    };
+    if options.read_only {
+        if !schema::check(&connection)? {
+            return Err(no_store(&options.path));
+        }
+        return Ok(connection);
+    }
+    if connection
+        .is_readonly("main")
+        .map_err(|error| store_error(OPERATION, error))?
+    {
+        let path = options.path.display();
+        return Err(StoreError::new(
+            OPERATION,
+            StoreErrorKind::ReadOnly,
+            format!(
+                "`{path}` cannot be written; open it with `SqliteOptions::read_only` to read it"
+            ),
+        ));
+    }
+    pragma("journal_mode", "WAL")?;
+    pragma(
+        "synchronous",
+        match options.durability {
+            Durability::PowerCut => "FULL",
+            Durability::ProcessCrash => "NORMAL",
+        },
+    )?;
+    pragma("foreign_keys", "ON")?;
+    if let Some(bytes) = options.max_bytes {
+        pragma("max_page_count", &bytes.div_ceil(4096).max(1).to_string())?;
+    }
+    check_length(&connection, &options.path)?;
+    schema::prepare(&mut connection)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(crate) fn reader(options: &SqliteOptions) -> Result<Connection, StoreError> {
+    let connection = open(options, options.read_only)?;
+    connection
+        .pragma_update(None, "query_only", "ON")
+        .map_err(|error| store_error(OPERATION, error))?;
+    Ok(connection)
+}
+
+fn open(options: &SqliteOptions, read_only: bool) -> Result<Connection, StoreError> {
+    let failed = |error| {
+        let path = options.path.display();
+        let cause = store_error(OPERATION, error);
+        StoreError::new(OPERATION, cause.kind(), format!("`{path}`")).with_source(cause)
+    };
+    // No SQLITE_OPEN_URI: a path is a path, whatever characters it has.
+    let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if read_only {
+        flags |= OpenFlags::SQLITE_OPEN_READ_ONLY;
+    } else {
+        flags |= OpenFlags::SQLITE_OPEN_READ_WRITE;
+        if options.create {
+            flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        }
+    }
+    let connection = Connection::open_with_flags(&options.path, flags).map_err(failed)?;
+    connection
+        .busy_timeout(options.busy_timeout)
+        .map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    // 16 MiB of pages per connection.
+    connection
+        .pragma_update(None, "cache_size", -16_384)
+        .map_err(failed)?;
+    // The first look at the file, so that one that is no database is named here.
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .map_err(failed)?;
+    Ok(connection)
+}
+
+fn check_path(options: &SqliteOptions) -> Result<(), StoreError> {
+    let path = &options.path;
+    let shown = path.display();
+    let access = |text: String| Err(StoreError::new(OPERATION, StoreErrorKind::Access, text));
+    if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
+        return access(format!(
+            "`{shown}` is not a file; for a store in memory use eventcore-memory"
+        ));
+    }
+    if path.is_dir() {
+        return access(format!("`{shown}` is a folder, a file is needed"));
+    }
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        && !folder.is_dir()
+    {
+        return access(format!(
+            "there is no folder `{}` for `{shown}`",
+            folder.display()
+        ));
+    }
+    if !path.exists() && (options.read_only || !options.create) {
+        return access(format!("there is no file `{shown}`"));
+    }
+    Ok(())
+}
+
+/// A file that is shorter than it says, and has no log from which SQLite would complete it, has lost its end.
+fn check_length(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let number = |pragma: &str| {
+        connection
+            .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map_err(|error| store_error(OPERATION, error))
+    };
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log_bytes = std::fs::metadata(&log).map_or(0, |log| log.len());
+    let expected = number("page_count")?.saturating_mul(number("page_size")?);
+    let found = std::fs::metadata(path).map_or(0, |file| file.len());
+    if log_bytes == 0 && found < expected.unsigned_abs() {
+        return Err(StoreError::new(
+            OPERATION,
+            StoreErrorKind::Corrupt,
+            format!(
+                "`{}` has {found} bytes where {expected} belong: its end is missing; restore it from a backup",
+                path.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn no_store(path: &Path) -> StoreError {
+    StoreError::new(
+        OPERATION,
+        StoreErrorKind::Schema,
+        format!("`{}` holds no events of eventcore", path.display()),
+    )
+}

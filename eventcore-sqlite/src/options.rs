@@ -1,0 +1,119 @@
+//! What can be chosen when a store is opened.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How a store is opened.
+///
+/// ```
+/// use std::time::Duration;
+/// use eventcore_sqlite::SqliteOptions;
+///
+/// let options = SqliteOptions::new("bank.db").busy_timeout(Duration::from_secs(2)).readers(4);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    pub(crate) path: PathBuf,
+    pub(crate) create: bool,
+    pub(crate) read_only: bool,
+    pub(crate) durability: Durability,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) readers: usize,
+    pub(crate) read_in_place: bool,
+    pub(crate) queue: usize,
+    pub(crate) max_bytes: Option<u64>,
+}
+
+/// What an acknowledged append survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A power cut: every commit is flushed to the disk (`synchronous=FULL`).
+    #[default]
+    PowerCut,
+    /// The end of the process, also a sudden one; a power cut may take the last commits, all or none of each
+    /// (`synchronous=NORMAL`).
+    ProcessCrash,
+}
+
+impl SqliteOptions {
+    /// The defaults, for a file.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self {
+            path: path.as_ref().to_path_buf(),
+            create: true,
+            read_only: false,
+            durability: Durability::default(),
+            busy_timeout: Duration::from_secs(5),
+            readers: 2,
+            read_in_place: true,
+            queue: 4096,
+            max_bytes: None,
+        }
+    }
+
+    /// Whether a file that is not there is made; yes, if not set.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Only reads: appends fail with [`StoreErrorKind::ReadOnly`](eventcore::store::StoreErrorKind::ReadOnly), and
+    /// nothing is created.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// What an acknowledged append survives; a power cut, if not set.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How long an append waits while another process writes, before it fails as
+    /// [`Busy`](eventcore::store::StoreErrorKind::Busy); 5 seconds if not set.
+    #[must_use]
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// How many threads read at the same time; 2 if not set, 1 to 64.
+    #[must_use]
+    pub fn readers(mut self, readers: usize) -> Self {
+        self.readers = readers.clamp(1, 64);
+        self
+    }
+
+    /// Whether a short read (at most 16 streams, of each the first chunk) may be done in the thread that asks, when no
+    /// other such read is under way; yes, if not set.
+    ///
+    /// That saves two changes of threads, which cost more than the read when its pages are in memory. When they are
+    /// not, the thread waits for the disk; turn it off where a thread of the runtime must never do that.
+    #[must_use]
+    pub fn read_in_place(mut self, allowed: bool) -> Self {
+        self.read_in_place = allowed;
+        self
+    }
+
+    /// How many appends, and how many reads, may wait before callers have to; 4,096 if not set, at least 1.
+    #[must_use]
+    pub fn queue(mut self, operations: usize) -> Self {
+        self.queue = operations.clamp(1, 1 << 20);
+        self
+    }
+
+    /// A bound for the file, in bytes, rounded up to pages of 4 KiB. Appends beyond it fail with
+    /// [`Full`](eventcore::store::StoreErrorKind::Full).
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+}

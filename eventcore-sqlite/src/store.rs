@@ -1,0 +1,201 @@
+//! The store as its users hold it.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use eventcore::{
+    EventFilter, EventStore, GlobalPosition, IdempotencyKey, Turnstile,
+    store::{
+        AppendBatch, AppendError, AppendReceipt, Capabilities, EventChunks, KeptReceipt, Page,
+        PageSize, ReadError, ReadFrom, StoreError, StoreErrorKind, StreamRead,
+    },
+};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::{
+    SqliteOptions,
+    errors::closed,
+    readers::{Job, Readers},
+    select::{Cursor, Opened},
+    writer,
+};
+
+/// Events in an SQLite file. Clones share their threads and the file.
+///
+/// ```
+/// use eventcore::{EventStore, store::ReadFrom};
+/// use eventcore_sqlite::SqliteEventStore;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("bank.db");
+/// let store = SqliteEventStore::open(&path).await?;
+/// let read = store.read(&[ReadFrom::start("account:1".try_into()?)]).await?;
+/// assert!(read.versions[0].is_empty());
+/// store.close().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteEventStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    writes: mpsc::Sender<writer::Job>,
+    readers: Readers,
+    turnstile: Turnstile,
+    read_only: bool,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl SqliteEventStore {
+    /// Opens a file with the default [`SqliteOptions`], and makes it if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`] whose kind says what is wrong: a path that cannot be opened, a file that is no database,
+    /// damaged, read-only, busy, or of a newer version.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no half-made file: the tables are made in one transaction.
+    pub async fn open(path: impl AsRef<Path> + Send) -> Result<Self, StoreError> {
+        Self::open_with(SqliteOptions::new(path)).await
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteEventStore::open`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`SqliteEventStore::open`].
+    pub async fn open_with(options: SqliteOptions) -> Result<Self, StoreError> {
+        let read_only = options.read_only;
+        let start = move || {
+            let writer = writer::start(&options)?;
+            Ok((writer, Readers::start(&options)?))
+        };
+        let ((writes, ended), readers) = in_a_thread(start).await?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                writes,
+                readers,
+                turnstile: Turnstile::new(),
+                read_only,
+                ended: Mutex::new(Some(ended)),
+            }),
+        })
+    }
+
+    /// Finishes what waits and closes the file, for all clones; later calls fail as
+    /// [`Closed`](StoreErrorKind::Closed). Dropping the last clone does the same without waiting.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop the closing.
+    pub async fn close(&self) {
+        self.shared.readers.close().await;
+        // An error means that it is closed already.
+        let _ = self.shared.writes.send(writer::Job::Close).await;
+        let mut ended = self.shared.ended.lock().await;
+        if let Some(ended) = ended.take() {
+            let _ = ended.await;
+        }
+    }
+
+    fn rest(self, cursor: Cursor) -> impl futures_core::Stream<Item = Result<Chunk, ReadError>> {
+        futures_util::stream::unfold((self, Some(cursor)), |(store, cursor)| async move {
+            let cursor = cursor?;
+            match store
+                .shared
+                .readers
+                .ask(|answer| Job::GoOn(cursor, answer))
+                .await
+            {
+                Ok((chunk, rest)) => Some((Ok(chunk), (store, rest))),
+                Err(error) => Some((Err(error), (store, None))),
+            }
+        })
+    }
+}
+
+type Chunk = Vec<eventcore::RecordedEvent>;
+
+/// Opening a file blocks, and a runtime's own threads are not for that.
+async fn in_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let (done, result) = oneshot::channel();
+    let failed = |text| StoreError::new("open the store", StoreErrorKind::Other, text);
+    std::thread::Builder::new()
+        .name("eventcore-sqlite-open".into())
+        .spawn(move || drop(done.send(work())))
+        .map_err(|error| failed("cannot start a thread").with_source(error))?;
+    result
+        .await
+        .map_err(|_| failed("the thread that opens the file ended early"))?
+}
+
+#[async_trait]
+impl EventStore for SqliteEventStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none().durable().multi_process()
+    }
+
+    fn turnstile(&self) -> &Turnstile {
+        &self.shared.turnstile
+    }
+
+    async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
+        let Opened {
+            versions,
+            first,
+            rest,
+        } = self
+            .ask(|answer| Job::Open(streams.to_vec(), answer))
+            .await?;
+        let events = match rest {
+            None => EventChunks::ready(first),
+            Some(cursor) => EventChunks::streaming(first, self.clone().rest(cursor)),
+        };
+        Ok(StreamRead { versions, events })
+    }
+
+    async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
+        if self.shared.read_only {
+            let text = "it was opened with `SqliteOptions::read_only`";
+            return Err(StoreError::new("append", StoreErrorKind::ReadOnly, text).into());
+        }
+        let (verdict, judged) = oneshot::channel();
+        let append = writer::Append { batch, verdict };
+        let sent = self.shared.writes.send(writer::Job::Append(append)).await;
+        sent.map_err(|_| closed("append"))?;
+        judged.await.map_err(|_| closed("append"))?
+    }
+
+    async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
+        self.shared
+            .readers
+            .ask(|answer| Job::Receipt(key.clone(), answer))
+            .await
+    }
+
+    async fn read_all(
+        &self,
+        after: GlobalPosition,
+        filter: &EventFilter,
+        limit: PageSize,
+    ) -> Result<Page, ReadError> {
+        let page = |answer| Job::Page {
+            after,
+            filter: filter.clone(),
+            limit: limit.into(),
+            answer,
+        };
+        self.shared.readers.ask(page).await
+    }
+}
