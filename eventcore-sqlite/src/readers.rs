@@ -101,12 +101,21 @@ impl Readers {
         question: impl FnOnce(Answer<T>) -> Job,
     ) -> Result<T, ReadError> {
         let (answer, answered) = oneshot::channel();
-        let job = question(answer);
-        match self.here() {
-            Some(mut reader) if job.is_short() => reader.answer([job]),
-            _ => self.jobs.send(job).await.map_err(|_| unanswered())?,
+        if let Some(job) = self.answer_here(question(answer)) {
+            self.jobs.send(job).await.map_err(|_| unanswered())?;
         }
         answered.await.map_err(|_| unanswered())?
+    }
+
+    /// Answers a short question in this thread, or gives it back.
+    fn answer_here(&self, job: Job) -> Option<Job> {
+        match self.here() {
+            Some(mut reader) if job.is_short() => {
+                reader.answer([job]);
+                None
+            }
+            _ => Some(job),
+        }
     }
 
     /// The reader in this place, if nobody is using it.

@@ -156,6 +156,8 @@ impl EventStore for SqliteEventStore {
             first,
             rest,
         } = self
+            .shared
+            .readers
             .ask(|answer| Job::Open(streams.to_vec(), answer))
             .await?;
         let events = match rest {
