@@ -49,7 +49,6 @@ pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> 
     if let Some(bytes) = options.max_bytes {
         pragma("max_page_count", &bytes.div_ceil(4096).max(1).to_string())?;
     }
-    check_length(&connection, &options.path)?;
     schema::prepare(&mut connection)?;
     Ok(connection)
 }
@@ -119,31 +118,6 @@ fn check_path(options: &SqliteOptions) -> Result<(), StoreError> {
     }
     if !path.exists() && (options.read_only || !options.create) {
         return access(format!("there is no file `{shown}`"));
-    }
-    Ok(())
-}
-
-/// A file that is shorter than it says, and has no log from which SQLite would complete it, has lost its end.
-fn check_length(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let number = |pragma: &str| {
-        connection
-            .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
-            .map_err(|error| store_error(OPERATION, error))
-    };
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let log_bytes = std::fs::metadata(&log).map_or(0, |log| log.len());
-    let expected = number("page_count")?.saturating_mul(number("page_size")?);
-    let found = std::fs::metadata(path).map_or(0, |file| file.len());
-    if log_bytes == 0 && found < expected.unsigned_abs() {
-        return Err(StoreError::new(
-            OPERATION,
-            StoreErrorKind::Corrupt,
-            format!(
-                "`{}` has {found} bytes where {expected} belong: its end is missing; restore it from a backup",
-                path.display()
-            ),
-        ));
     }
     Ok(())
 }

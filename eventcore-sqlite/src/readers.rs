@@ -5,7 +5,7 @@
 //! Long reads, and those that come at the same time, go to the threads. See `SqliteOptions::read_in_place`.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{Arc, Mutex, PoisonError, TryLockError},
     thread,
 };
 
@@ -57,7 +57,9 @@ type Queue = Arc<Mutex<mpsc::Receiver<Job>>>;
 #[derive(Debug)]
 pub(crate) struct Readers {
     jobs: mpsc::Sender<Job>,
-    here: Option<Mutex<Reader>>,
+    here: Mutex<Option<Reader>>,
+    /// Ends when all threads have ended: each holds a sender, and nothing is ever sent.
+    ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
 }
 
 /// A connection and what it remembers.
@@ -72,12 +74,16 @@ impl Readers {
     pub(crate) fn start(options: &SqliteOptions) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(options.queue);
         let queue = Arc::new(Mutex::new(queue));
+        let (running, ended) = mpsc::channel(1);
         for number in 0..options.readers {
             let reader = Reader::open(options)?;
-            let queue = Arc::clone(&queue);
+            let (queue, running) = (Arc::clone(&queue), running.clone());
             thread::Builder::new()
                 .name(format!("eventcore-sqlite-reader-{number}"))
-                .spawn(move || run(reader, &queue))
+                .spawn(move || {
+                    run(reader, &queue);
+                    drop(running);
+                })
                 .map_err(|error| {
                     StoreError::new(
                         "open the store",
@@ -87,12 +93,15 @@ impl Readers {
                     .with_source(error)
                 })?;
         }
-        let here = if options.read_in_place {
-            Some(Mutex::new(Reader::open(options)?))
-        } else {
-            None
-        };
-        Ok(Self { jobs, here })
+        let here = options
+            .read_in_place
+            .then(|| Reader::open(options))
+            .transpose()?;
+        Ok(Self {
+            jobs,
+            here: Mutex::new(here),
+            ended: tokio::sync::Mutex::new(ended),
+        })
     }
 
     /// Asks and waits for the answer.
@@ -109,8 +118,14 @@ impl Readers {
 
     /// Answers a short question in this thread, or gives it back.
     fn answer_here(&self, job: Job) -> Option<Job> {
-        match self.here() {
-            Some(mut reader) if job.is_short() => {
+        let mut here = match self.here.try_lock() {
+            Ok(here) => here,
+            // It holds no state that a panic could have left half done.
+            Err(TryLockError::Poisoned(here)) => here.into_inner(),
+            Err(TryLockError::WouldBlock) => return Some(job),
+        };
+        match here.as_mut() {
+            Some(reader) if job.is_short() => {
                 reader.answer([job]);
                 None
             }
@@ -118,23 +133,17 @@ impl Readers {
         }
     }
 
-    /// The reader in this place, if nobody is using it.
-    fn here(&self) -> Option<MutexGuard<'_, Reader>> {
-        if self.jobs.is_closed() {
-            return None;
-        }
-        match self.here.as_ref()?.try_lock() {
-            Ok(reader) => Some(reader),
-            // It holds no state that a panic could have left half done.
-            Err(TryLockError::Poisoned(reader)) => Some(reader.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
-    /// Lets the threads finish what waits and end.
+    /// Finishes what waits and closes the connections.
     pub(crate) async fn close(&self) {
-        // An error means that they have ended.
+        drop(
+            self.here
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        // An error means that the threads have ended.
         let _ = self.jobs.send(Job::Close).await;
+        let _ = self.ended.lock().await.recv().await;
     }
 }
 

@@ -98,6 +98,7 @@ impl SqliteEventStore {
     ///
     /// Dropping the future does not stop the closing.
     pub async fn close(&self) {
+        // The writer is the last to close, so that it can put everything into the one file.
         self.shared.readers.close().await;
         // An error means that it is closed already.
         let _ = self.shared.writes.send(writer::Job::Close).await;
