@@ -13,7 +13,9 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::{
     Error,
-    workload::{AccountEvent, Choice, SEEDED, Workload, stream_name},
+    choice::Choice,
+    driver::{Cell, Rate, rate},
+    workload::{AccountEvent, FULL, SEEDED, stream_name},
 };
 
 struct Append {
@@ -34,9 +36,9 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 const INSERT: &str = "INSERT INTO events (stream, version, payload) VALUES (?1, ?2, ?3)";
 
-pub(crate) fn run(path: &Path, workload: &Workload, clients: usize) -> Result<f64, Error> {
+pub(crate) fn run(path: &Path, cell: Cell, clients: usize) -> Result<Rate, Error> {
     let mut connection = open(path)?;
-    seed(&mut connection, workload)?;
+    seed(&mut connection, cell.accounts)?;
     let (appends, queue) = mpsc::channel::<Append>();
     let writer = thread::spawn(move || -> Result<(), rusqlite::Error> {
         while let Ok(first) = queue.recv() {
@@ -62,12 +64,13 @@ pub(crate) fn run(path: &Path, workload: &Workload, clients: usize) -> Result<f6
         }
         Ok(())
     });
-    let end = Instant::now() + workload.duration;
+    let end = Instant::now() + cell.duration;
     let start = Instant::now();
     let clients: Vec<_> = (0..clients)
         .map(|client| {
-            let (path, appends, streams) = (path.to_owned(), appends.clone(), workload.streams);
-            thread::spawn(move || one_client(&path, client, &appends, streams, end))
+            let (path, appends, streams) = (path.to_owned(), appends.clone(), cell.accounts);
+            let most = cell.most / clients as u64;
+            thread::spawn(move || one_client(&path, client, &appends, streams, (end, most)))
         })
         .collect();
     drop(appends);
@@ -77,7 +80,7 @@ pub(crate) fn run(path: &Path, workload: &Workload, clients: usize) -> Result<f6
     }
     let elapsed = start.elapsed();
     writer.join().map_err(|_| "the writer panicked")??;
-    Ok(f64::from(done) / elapsed.as_secs_f64())
+    Ok(rate(u64::from(done), u64::from(done), elapsed))
 }
 
 fn one_client(
@@ -85,13 +88,13 @@ fn one_client(
     client: usize,
     appends: &Sender<Append>,
     streams: u64,
-    end: Instant,
+    (end, most): (Instant, u64),
 ) -> Result<u32, Error> {
     let connection = open(path)?;
     let mut choice = Choice::new(client);
     let (done, verdict) = mpsc::sync_channel(1);
     let mut count = 0;
-    while Instant::now() < end {
+    while Instant::now() < end && u64::from(count) < most {
         let number = choice.below(streams);
         let stream = stream_name(number);
         let mut select = connection.prepare_cached(
@@ -105,7 +108,7 @@ fn one_client(
                 serde_json::from_str(row.get_ref(1)?.as_str()?)?;
             balance += amount;
         }
-        assert!(balance < u64::MAX / 2);
+        assert!(balance < FULL);
         appends.send(Append {
             stream,
             version: version + 1,
@@ -118,7 +121,7 @@ fn one_client(
     Ok(count)
 }
 
-fn seed(connection: &mut Connection, workload: &Workload) -> Result<(), Error> {
+fn seed(connection: &mut Connection, accounts: u64) -> Result<(), Error> {
     connection.execute_batch(
         "CREATE TABLE events (position INTEGER PRIMARY KEY, stream TEXT NOT NULL, version INTEGER NOT NULL,
              payload TEXT NOT NULL);
@@ -128,7 +131,7 @@ fn seed(connection: &mut Connection, workload: &Workload) -> Result<(), Error> {
     {
         let mut insert = transaction.prepare(INSERT)?;
         for at in 0..SEEDED {
-            for number in 0..workload.streams {
+            for number in 0..accounts {
                 let event = AccountEvent::deposited(number * SEEDED + at);
                 insert.execute(params![
                     stream_name(number),

@@ -1,8 +1,10 @@
-//! Compares the stores with hand-written code, in one run: each round visits every store and number of clients, so that
-//! a machine that speeds up or slows down does so for all.
+//! Compares the stores with hand-written code, in one run: each round visits every contestant and number of clients, so
+//! that a machine that speeds up or slows down does so for all.
 //!
 //! `cargo run --release -p eventcore-bench -- --help`
 
+mod choice;
+mod driver;
 mod floor;
 mod report;
 mod workload;
@@ -10,30 +12,40 @@ mod workload;
 use std::time::Duration;
 
 use clap::Parser;
+use eventcore::EventStore;
 use eventcore_memory::InMemoryEventStore;
 use eventcore_sqlite::SqliteEventStore;
 
-use crate::{report::Report, workload::Workload};
+use crate::{
+    driver::{Cell, Client, Kind, Rate, drive},
+    report::Report,
+    workload::{StoreClient, seed},
+};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// W1: read one stream of 10 events of about 200 bytes of JSON, decide, append one event.
+/// W1: read one stream of 10 events of about 200 bytes of JSON, decide, append one event. W2: two streams, one event to
+/// each.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The contestants.
+    /// The contestants: hand-written, sqlite, memory. The hand-written one does W1 only.
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "hand-written,sqlite,memory"
     )]
     stores: Vec<String>,
+    /// What a command does: w1, w2.
+    #[arg(long, value_delimiter = ',', default_value = "w1")]
+    workloads: Vec<String>,
     /// How many clients run at the same time.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
     clients: Vec<usize>,
     /// How many streams there are, each with 10 events.
     #[arg(long, default_value_t = 10_000)]
     streams: u64,
-    /// How long a cell is measured, in seconds.
+    /// How long a cell is measured at most, in seconds; it ends early after two commands per stream, since longer
+    /// streams would measure something else.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
     /// How often each cell is measured.
@@ -43,37 +55,66 @@ struct Arguments {
 
 fn main() -> Result<(), Error> {
     let arguments = Arguments::parse();
-    let workload = Workload {
-        streams: arguments.streams,
-        duration: Duration::from_secs_f64(arguments.seconds),
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let mut report = Report::new(&arguments.stores, &arguments.clients);
+    let mut report = Report::default();
     for round in 1..=arguments.rounds {
-        for &clients in &arguments.clients {
-            for store in &arguments.stores {
-                let folder = tempfile::tempdir_in(".")?;
-                let path = folder.path().join("bench.db");
-                let rate = match store.as_str() {
-                    "hand-written" => floor::run(&path, &workload, clients)?,
-                    "memory" => {
-                        runtime.block_on(workload.run(InMemoryEventStore::new(), clients))?
-                    }
-                    "sqlite" => runtime.block_on(async {
-                        let store = SqliteEventStore::open(&path).await?;
-                        let rate = workload.run(store.clone(), clients).await;
-                        store.close().await;
-                        rate
-                    })?,
-                    other => return Err(format!("there is no store `{other}`").into()),
-                };
-                eprintln!("round {round}: {store}, {clients} clients: {rate:.0}/s");
-                report.add(store, clients, rate);
+        for workload in &arguments.workloads {
+            let kind = match workload.as_str() {
+                "w1" => Kind::Deposit,
+                "w2" => Kind::Transfer,
+                other => return Err(format!("there is no workload `{other}`").into()),
+            };
+            let cell = Cell {
+                kind,
+                accounts: arguments.streams,
+                most: 2 * arguments.streams,
+                duration: Duration::from_secs_f64(arguments.seconds),
+            };
+            for &clients in &arguments.clients {
+                for store in &arguments.stores {
+                    let Some(rate) = runtime.block_on(measure(store, cell, clients))? else {
+                        continue;
+                    };
+                    eprintln!(
+                        "round {round}: {store}, {workload}, {clients} clients: {:.0}/s",
+                        rate.per_second
+                    );
+                    report.add(store, &format!("{workload} c{clients}"), rate);
+                }
             }
         }
     }
     println!("{report}");
     Ok(())
+}
+
+async fn measure(store: &str, cell: Cell, clients: usize) -> Result<Option<Rate>, Error> {
+    let folder = tempfile::tempdir_in(".")?;
+    let path = folder.path().join("bench.db");
+    Ok(match store {
+        "hand-written" if cell.kind == Kind::Deposit => {
+            let run = move || floor::run(&path, cell, clients);
+            Some(tokio::task::spawn_blocking(run).await??)
+        }
+        "hand-written" => None,
+        "memory" => Some(with_store(InMemoryEventStore::new(), cell, clients).await?),
+        "sqlite" => {
+            let store = SqliteEventStore::open(&path).await?;
+            let rate = with_store(store.clone(), cell, clients).await?;
+            store.close().await;
+            Some(rate)
+        }
+        other => return Err(format!("there is no store `{other}`").into()),
+    })
+}
+
+async fn with_store<S>(store: S, cell: Cell, clients: usize) -> Result<Rate, Error>
+where
+    S: EventStore + Clone + 'static,
+{
+    seed(&store, cell.accounts).await?;
+    let client = |_| Box::new(StoreClient(store.clone())) as Box<dyn Client>;
+    drive(cell, (0..clients).map(client).collect()).await
 }

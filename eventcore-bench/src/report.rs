@@ -2,63 +2,81 @@
 
 use std::{collections::BTreeMap, fmt};
 
-/// All measurements of a run.
+use crate::driver::Rate;
+
+/// All measurements of a run, by contestant and column.
+#[derive(Default)]
 pub(crate) struct Report {
-    stores: Vec<String>,
-    clients: Vec<usize>,
-    rates: BTreeMap<(String, usize), Vec<f64>>,
+    contestants: Vec<String>,
+    columns: Vec<String>,
+    rates: BTreeMap<(String, String), Vec<Rate>>,
 }
 
 impl Report {
-    pub(crate) fn new(stores: &[String], clients: &[usize]) -> Self {
-        Self {
-            stores: stores.to_vec(),
-            clients: clients.to_vec(),
-            rates: BTreeMap::new(),
+    pub(crate) fn add(&mut self, contestant: &str, column: &str, rate: Rate) {
+        for (names, name) in [
+            (&mut self.contestants, contestant),
+            (&mut self.columns, column),
+        ] {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
         }
-    }
-
-    pub(crate) fn add(&mut self, store: &str, clients: usize, rate: f64) {
-        let rates = self.rates.entry((store.to_owned(), clients)).or_default();
+        let rates = self
+            .rates
+            .entry((contestant.to_owned(), column.to_owned()))
+            .or_default();
         rates.push(rate);
-        rates.sort_by(f64::total_cmp);
+        rates.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
     }
 
-    fn median(&self, store: &str, clients: usize) -> Option<f64> {
-        let rates = self.rates.get(&(store.to_owned(), clients))?;
-        rates.get(rates.len() / 2).copied()
+    fn rates(&self, contestant: &str, column: &str) -> &[Rate] {
+        let key = (contestant.to_owned(), column.to_owned());
+        self.rates.get(&key).map_or(&[], Vec::as_slice)
     }
+}
+
+fn median(rates: &[Rate]) -> Option<Rate> {
+    rates.get(rates.len() / 2).copied()
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(base) = self.stores.first() else {
+        let Some(base) = self.contestants.first() else {
             return Ok(());
         };
-        write!(f, "{:<14}", "commands/s")?;
-        for clients in &self.clients {
-            write!(f, " | {:>30}", format!("{clients} clients"))?;
+        write!(f, "| commands/s |")?;
+        for column in &self.columns {
+            write!(f, " {column} |")?;
         }
-        for store in &self.stores {
-            write!(f, "\n{store:<14}")?;
-            for &clients in &self.clients {
-                let rates = self
-                    .rates
-                    .get(&(store.clone(), clients))
-                    .cloned()
-                    .unwrap_or_default();
-                let (Some(low), Some(high)) = (rates.first(), rates.last()) else {
+        write!(f, "\n|---|{}", "---|".repeat(self.columns.len()))?;
+        for contestant in &self.contestants {
+            write!(f, "\n| {contestant} |")?;
+            for column in &self.columns {
+                let rates = self.rates(contestant, column);
+                let (Some(low), Some(high), Some(middle)) =
+                    (rates.first(), rates.last(), median(rates))
+                else {
+                    write!(f, " - |")?;
                     continue;
                 };
-                let median = self.median(store, clients).unwrap_or(f64::NAN);
-                let ratio = median / self.median(base, clients).unwrap_or(f64::NAN);
-                let cell = format!("{median:.0} ({low:.0}..{high:.0}) x{ratio:.2}");
-                write!(f, " | {cell:>30}")?;
+                write!(
+                    f,
+                    " {:.0} ({:.0}..{:.0})",
+                    middle.per_second, low.per_second, high.per_second
+                )?;
+                if let Some(base) = median(self.rates(base, column)) {
+                    write!(f, " x{:.2}", middle.per_second / base.per_second)?;
+                }
+                if middle.tries > 1.005 {
+                    write!(f, ", {:.2} tries", middle.tries)?;
+                }
+                write!(f, " |")?;
             }
         }
         writeln!(
             f,
-            "\nmedian (lowest..highest), and the median's ratio to {base}"
+            "\n\nmedian (lowest..highest) of the rounds, and the median's ratio to {base}"
         )
     }
 }

@@ -1,19 +1,14 @@
-//! The deposit: what every contestant does.
-
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+//! What every contestant does: accounts of 10 events of about 200 bytes of JSON, deposits and transfers.
 
 use eventcore::{
     prelude::*,
     store::{AppendBatch, ReadFrom},
 };
 
-use crate::Error;
+use crate::{
+    Error,
+    driver::{Accounts, Client, Kind, Tries},
+};
 
 /// About 200 bytes of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize, Event)]
@@ -45,6 +40,9 @@ pub(crate) struct Account {
     pub(crate) balance: u64,
 }
 
+/// The rule that every contestant checks.
+pub(crate) const FULL: u64 = u64::MAX / 2;
+
 impl Fold for Account {
     type Event = AccountEvent;
     fn apply(&mut self, event: &StoredEvent<AccountEvent>) {
@@ -67,7 +65,7 @@ impl CommandLogic for Deposit {
         events: &mut NewEvents<Self>,
     ) -> Result<(), CommandError> {
         require!(
-            streams.account.state().balance < u64::MAX / 2,
+            streams.account.state().balance < FULL,
             "the account is full"
         );
         emit!(events, streams.account => AccountEvent::deposited(self.number));
@@ -75,10 +73,30 @@ impl CommandLogic for Deposit {
     }
 }
 
-/// What is measured.
-pub(crate) struct Workload {
-    pub(crate) streams: u64,
-    pub(crate) duration: Duration,
+#[derive(Command)]
+struct Transfer {
+    #[stream(fold = Account)]
+    from: StreamId,
+    #[stream(fold = Account)]
+    to: StreamId,
+    number: u64,
+}
+
+impl CommandLogic for Transfer {
+    fn handle(
+        &self,
+        streams: &Streams<Self>,
+        events: &mut NewEvents<Self>,
+    ) -> Result<(), CommandError> {
+        let Streams::<Self> { from, to } = streams;
+        require!(
+            from.state().balance < FULL && to.state().balance < FULL,
+            "an account is full"
+        );
+        emit!(events, from => AccountEvent::deposited(self.number));
+        emit!(events, to => AccountEvent::deposited(self.number));
+        Ok(())
+    }
 }
 
 /// Events per stream before the measurement.
@@ -88,78 +106,61 @@ pub(crate) fn stream_name(number: u64) -> String {
     format!("account:{number:08}")
 }
 
-impl Workload {
-    /// Commands per second.
-    pub(crate) async fn run<S>(&self, store: S, clients: usize) -> Result<f64, Error>
-    where
-        S: EventStore + Clone + 'static,
-    {
-        self.seed(&store).await?;
-        let done = Arc::new(AtomicU64::new(0));
-        let end = Instant::now() + self.duration;
-        let start = Instant::now();
-        let mut tasks = Vec::new();
-        for client in 0..clients {
-            let (store, done, streams) = (store.clone(), Arc::clone(&done), self.streams);
-            tasks.push(tokio::spawn(async move {
-                let mut choice = Choice::new(client);
-                while Instant::now() < end {
-                    let number = choice.below(streams);
-                    let account = StreamId::try_new(stream_name(number))?;
-                    execute(Deposit { account, number }, &store).await?;
-                    done.fetch_add(1, Relaxed);
-                }
-                Ok::<(), Error>(())
-            }));
-        }
-        for task in tasks {
-            task.await??;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
-        let done = done.load(Relaxed) as f64;
-        Ok(done / start.elapsed().as_secs_f64())
-    }
+/// A client of any event store.
+pub(crate) struct StoreClient<S>(pub(crate) S);
 
-    async fn seed<S: EventStore>(&self, store: &S) -> Result<(), Error> {
-        let numbers: Vec<u64> = (0..self.streams).collect();
-        for group in numbers.chunks(500) {
-            let mut batch = AppendBatch::builder();
-            for &number in group {
-                let stream = StreamId::try_new(stream_name(number))?;
-                batch.expect(stream, StreamVersion::EMPTY)?;
-            }
-            // One event for each in turn: as accounts grow in life, not each in one piece.
-            for at in 0..SEEDED {
-                for &number in group {
-                    let stream = StreamId::try_new(stream_name(number))?;
-                    batch.event(
-                        &stream,
-                        AccountEvent::deposited(number * SEEDED + at).encode()?,
-                    )?;
+impl<S: EventStore> Client for StoreClient<S> {
+    fn command(&mut self, kind: Kind, Accounts { one, other }: Accounts) -> Tries<'_> {
+        Box::pin(async move {
+            let from = StreamId::try_new(stream_name(one))?;
+            let receipt = match kind {
+                Kind::Deposit => {
+                    let command = Deposit {
+                        account: from,
+                        number: one,
+                    };
+                    execute(command, &self.0).await?
                 }
-            }
-            store.append(batch.build()?).await?;
-        }
-        let first = StreamId::try_new(stream_name(0))?;
-        let read = store.read(&[ReadFrom::start(first)]).await?;
-        assert_eq!(read.events.collect().await?.len() as u64, SEEDED);
-        Ok(())
+                Kind::Transfer => {
+                    let to = StreamId::try_new(stream_name(other))?;
+                    let command = Transfer {
+                        from,
+                        to,
+                        number: one,
+                    };
+                    execute(command, &self.0).await?
+                }
+            };
+            Ok(receipt.attempts)
+        })
     }
 }
 
-/// Numbers that are spread well enough and cost nothing (a linear congruential generator with Knuth's constants).
-pub(crate) struct Choice(u64);
-
-impl Choice {
-    pub(crate) fn new(seed: usize) -> Self {
-        Self((seed as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+/// Fills a store: one event for each account in turn, as accounts grow in life.
+pub(crate) async fn seed<S: EventStore>(store: &S, accounts: u64) -> Result<(), Error> {
+    let numbers: Vec<u64> = (0..accounts).collect();
+    for group in numbers.chunks(500) {
+        let mut batch = AppendBatch::builder();
+        let mut streams = Vec::with_capacity(group.len());
+        for &number in group {
+            let stream = StreamId::try_new(stream_name(number))?;
+            batch.expect(stream.clone(), StreamVersion::EMPTY)?;
+            streams.push((number, stream));
+        }
+        for at in 0..SEEDED {
+            for (number, stream) in &streams {
+                batch.event(
+                    stream,
+                    AccountEvent::deposited(number * SEEDED + at).encode()?,
+                )?;
+            }
+        }
+        store.append(batch.build()?).await?;
     }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
+    let first = StreamId::try_new(stream_name(0))?;
+    let read = store.read(&[ReadFrom::start(first)]).await?;
+    if read.versions.first().map(|version| version.get()) != Some(SEEDED) {
+        return Err("the accounts were not seeded".into());
     }
+    Ok(())
 }

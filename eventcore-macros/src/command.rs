@@ -92,7 +92,11 @@ fn parse_field(field: &Field) -> Result<Option<Stream<'_>>> {
 }
 
 fn parse_place(attribute: &Attribute) -> Result<Stream<'static>> {
+    let usage = "name the place: `#[discover(name, fold = ...)]`";
     let mut place: Option<Stream<'static>> = None;
+    if matches!(attribute.meta, syn::Meta::Path(_)) {
+        return Err(Error::new(attribute.span(), usage));
+    }
     attribute.parse_nested_meta(|meta| match &mut place {
         None if !meta.input.peek(Token![=]) => {
             place = Some(Stream {
@@ -106,7 +110,7 @@ fn parse_place(attribute: &Attribute) -> Result<Stream<'static>> {
         None => Err(meta.error("the name comes first: `#[discover(name, fold = ...)]`")),
         Some(place) => place.option(&meta),
     })?;
-    place.ok_or_else(|| Error::new(attribute.span(), "write `#[discover(name, fold = ...)]`"))
+    place.ok_or_else(|| Error::new(attribute.span(), usage))
 }
 
 impl Stream<'_> {
@@ -116,7 +120,11 @@ impl Stream<'_> {
         } else if meta.path.is_ident("read_only") {
             self.read_only = true;
         } else {
-            return Err(meta.error("unknown option, known are `fold = Type` and `read_only`"));
+            let unknown = meta.path.get_ident().map(ToString::to_string);
+            let unknown = unknown.unwrap_or_default();
+            return Err(meta.error(format!(
+                "unknown option `{unknown}`, known are `fold = Type` and `read_only`"
+            )));
         }
         Ok(())
     }
@@ -126,7 +134,11 @@ fn check_names(streams: &[Stream<'_>], places: &[Stream<'_>]) -> Result<()> {
     let all = || streams.iter().chain(places);
     for (index, stream) in all().enumerate() {
         if all().take(index).any(|before| before.name == stream.name) {
-            return Err(Error::new(stream.name.span(), "two streams have this name"));
+            let message = format!(
+                "two streams are called `{}`: give one of them another name",
+                stream.name
+            );
+            return Err(Error::new(stream.name.span(), message));
         }
         if stream.name == "state" && all().any(|stream| stream.fold.is_none()) {
             return Err(Error::new(
@@ -138,6 +150,10 @@ fn check_names(streams: &[Stream<'_>], places: &[Stream<'_>]) -> Result<()> {
     Ok(())
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a template, easiest to read in one piece"
+)]
 fn generate(
     input: &DeriveInput,
     krate: &CratePath,
@@ -158,13 +174,17 @@ fn generate(
     let name = ident.to_string();
     let doc = format!("The streams of [`{ident}`], read and folded.");
 
-    let fold = |stream: &Stream<'_>| match &stream.fold {
-        Some(fold) => fold.to_token_stream(),
-        None => quote!(#krate::Plain<<#command as #krate::CommandState>::Event>),
+    let plain_fold = quote!(#krate::Plain<<#command as #krate::CommandState>::Event>);
+    let fold = |stream: &Stream<'_>| {
+        let fold = stream.fold.as_ref().map(ToTokens::to_token_stream);
+        fold.unwrap_or_else(|| plain_fold.clone())
     };
-    let access = |stream: &Stream<'_>| match stream.read_only {
-        true => quote!(#krate::ReadOnly),
-        false => quote!(#krate::Write),
+    let access = |stream: &Stream<'_>| {
+        if stream.read_only {
+            quote!(#krate::ReadOnly)
+        } else {
+            quote!(#krate::Write)
+        }
     };
 
     let mut view_fields = Vec::new();
@@ -232,7 +252,7 @@ fn generate(
 
     quote! {
         #[doc = #doc]
-        #[allow(dead_code, missing_debug_implementations)]
+        #[allow(dead_code, missing_debug_implementations, clippy::type_complexity)]
         #vis struct #views #generics #where_clause {
             #(#view_fields,)*
         }

@@ -1,10 +1,14 @@
 //! `#[derive(Event)]`.
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
-use syn::{Data, DataEnum, DeriveInput, Error, Fields, Ident, Result, Type, Variant};
+use quote::{quote, quote_spanned};
+use syn::{
+    Data, DataEnum, DeriveInput, Error, Fields, Generics, Ident, Result, Type, Variant,
+    parse_quote, spanned::Spanned,
+};
 
 use crate::{
+    crate_path::CratePath,
     event_attrs::{Container, Options, refuse_serde_forms, serde_skips},
     names::{snake_case, unfit_event_type},
 };
@@ -32,12 +36,9 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     match &input.data {
         Data::Enum(data) => {
             let misplaced = Options::parse(&input.attrs, Some(&mut container))?;
-            if misplaced.name.is_some()
-                || misplaced.version.is_some()
-                || !misplaced.aliases.is_empty()
-            {
+            if !misplaced.is_empty() {
                 let message =
-                    "`name`, `alias` and `version` belong on the variants; the enum has `prefix`";
+                    "an enum has `prefix` and `crate`; all other options belong on its variants";
                 return Err(Error::new(input.ident.span(), message));
             }
             refuse_serde_forms(&input.attrs)?;
@@ -65,6 +66,14 @@ fn derive_struct(
             "a struct's stored name is given in full: `#[event(name = \"account.opened\")]`",
         ));
     };
+    if let Some(prefix) = &container.prefix {
+        let message = "a struct's `name` is its whole stored name: remove `prefix`";
+        return Err(Error::new(prefix.span(), message));
+    }
+    if let Some(span) = options.nested.or(options.catch_all) {
+        let message = "`nested` and `catch_all` belong on the variants of an enum";
+        return Err(Error::new(span, message));
+    }
     let krate = &container.krate;
     let stored = Stored {
         name: name.value(),
@@ -93,6 +102,12 @@ fn derive_enum(input: &DeriveInput, data: &DataEnum, container: &Container) -> R
         refuse_serde_forms(&variant.attrs)?;
         let skipped = serde_skips(&variant.attrs)?;
         let options = Options::parse(&variant.attrs, None)?;
+        if let Some(span) = options.nested.or(options.catch_all)
+            && !options.stands_alone()
+        {
+            let message = "the variant is stored as what it holds: remove the other options";
+            return Err(Error::new(span, message));
+        }
         if let Some(span) = options.nested {
             nested.push(wrapper(
                 variant,
@@ -183,6 +198,37 @@ fn refuse_duplicates(stored: &[Stored]) -> Result<()> {
     Ok(())
 }
 
+/// What the type itself must be able to do, where that depends on its parameters.
+fn with_bounds(
+    input: &DeriveInput,
+    krate: &CratePath,
+    stored: &[Stored],
+    nested: &[Wrapper<'_>],
+) -> Generics {
+    let mut generics = input.generics.clone();
+    if generics.type_params().next().is_none() {
+        return generics;
+    }
+    let bounds = &mut generics.make_where_clause().predicates;
+    let private = quote!(#krate::__private);
+    bounds.push(parse_quote!(Self: ::core::marker::Send + ::core::marker::Sync + 'static));
+    if !stored.is_empty() {
+        bounds.push(parse_quote!(Self: #private::Serialize + #private::DeserializeOwned));
+    }
+    for (_, old) in stored.iter().flat_map(|one| &one.options.upcasts) {
+        bounds.push(parse_quote!(#old: #private::DeserializeOwned));
+        bounds.push(parse_quote!(Self: #private::Upcast<#old>));
+    }
+    for Wrapper { inner, .. } in nested {
+        bounds.push(parse_quote!(#inner: #krate::Event));
+    }
+    generics
+}
+
+#[expect(
+    clippy::too_many_lines,
+    reason = "a template, easiest to read in one piece"
+)]
 fn generate(
     input: &DeriveInput,
     container: &Container,
@@ -192,7 +238,8 @@ fn generate(
 ) -> TokenStream {
     let krate = &container.krate;
     let ident = &input.ident;
-    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
+    let generics = with_bounds(input, krate, stored, nested);
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
 
     let encode = stored.iter().map(|one| {
         let Stored {
@@ -224,7 +271,7 @@ fn generate(
         let current = options.current();
         let known = 1..=current;
         let old = options.upcasts.iter().map(|(version, shape)| {
-            quote! {
+            quote_spanned! {shape.span()=>
                 #version => #krate::__private::upcast::<#shape, Self>(stored)
                     .map(::core::option::Option::Some),
             }
@@ -250,6 +297,25 @@ fn generate(
             }
         }
     });
+    // Those after which somebody else is asked: another nested enum, or the catch-all of this one. Parameters are not
+    // known here, so for a generic enum it stays with the documentation.
+    let followed = nested
+        .len()
+        .saturating_sub(usize::from(catch_all.is_none()));
+    let followed = if generics.params.is_empty() {
+        followed
+    } else {
+        0
+    };
+    let asked_before_others = nested.iter().take(followed).map(|Wrapper { inner, .. }| {
+        quote_spanned! {inner.span()=>
+            const _: () = assert!(
+                !<#inner as #krate::Event>::CATCHES_ALL,
+                "this nested enum has a catch-all and would take the events of those after it: put its variant last, \
+                 and have no other catch-all",
+            );
+        }
+    });
     let inner_types = nested.iter().map(
         |Wrapper { inner, .. }| quote!(types.extend(<#inner as #krate::Event>::stored_types());),
     );
@@ -258,21 +324,29 @@ fn generate(
             ::core::result::Result::Ok(#krate::EncodedEvent::from(unknown))
         })
     });
-    let otherwise = match catch_all {
-        Some(Wrapper { variant, .. }) => quote! {
+    let unknown = catch_all.map(|Wrapper { variant, .. }| {
+        quote! {
             ::core::option::Option::Some(Self::#variant(#krate::UnknownEvent::from(
                 ::core::clone::Clone::clone(stored),
             )))
-        },
-        None => quote!(::core::option::Option::None),
-    };
+        }
+    });
+    let otherwise = unknown.unwrap_or_else(|| quote!(::core::option::Option::None));
+    let catches_all = nested
+        .iter()
+        .map(|Wrapper { inner, .. }| quote!(|| <#inner as #krate::Event>::CATCHES_ALL));
+    let own_catch_all = catch_all.is_some();
     let names = stored
         .iter()
         .flat_map(|one| std::iter::once(&one.name).chain(&one.aliases));
 
     quote! {
+        #(#asked_before_others)*
+
         #[automatically_derived]
         impl #impl_generics #krate::Event for #ident #type_generics #where_clause {
+            const CATCHES_ALL: bool = #own_catch_all #(#catches_all)*;
+
             fn encode(&self) -> ::core::result::Result<#krate::EncodedEvent, #krate::EncodeError> {
                 match self {
                     #(#encode)*

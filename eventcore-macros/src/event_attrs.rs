@@ -23,7 +23,7 @@ pub(crate) struct Container {
     pub(crate) prefix: Option<LitStr>,
 }
 
-const KNOWN: &str = "unknown option, known are `prefix`, `crate` on the type, and `name`, `alias`, `version`, \
+const KNOWN: &str = "known are `prefix`, `crate` on the type, and `name`, `alias`, `version`, \
                      `upcast_from(1 => Old)`, `nested`, `catch_all` on a variant";
 
 impl Options {
@@ -67,13 +67,31 @@ impl Options {
                 } else if meta.path.is_ident("catch_all") {
                     options.catch_all = Some(span);
                 } else {
-                    return Err(meta.error(KNOWN));
+                    let unknown = meta.path.get_ident().map(ToString::to_string);
+                    let unknown = unknown.unwrap_or_default();
+                    return Err(meta.error(format!("unknown option `{unknown}`, {KNOWN}")));
                 }
                 Ok(())
             })?;
         }
         options.check_versions()?;
         Ok(options)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nested.is_none() && self.catch_all.is_none() && self.says_nothing_of_storing()
+    }
+
+    /// Whether `nested` or `catch_all` is the only option.
+    pub(crate) fn stands_alone(&self) -> bool {
+        (self.nested.is_none() || self.catch_all.is_none()) && self.says_nothing_of_storing()
+    }
+
+    fn says_nothing_of_storing(&self) -> bool {
+        self.name.is_none()
+            && self.aliases.is_empty()
+            && self.version.is_none()
+            && self.upcasts.is_empty()
     }
 
     /// Today's version of the shape.
@@ -86,8 +104,10 @@ impl Options {
         let current = self.current();
         for (index, (version, old)) in self.upcasts.iter().enumerate() {
             if *version >= current {
-                let message =
-                    format!("version {version} is not older than today's, which is {current}");
+                let message = format!(
+                    "version {version} is not older than today's shape, which has version {current}: say `version = {}`",
+                    version.saturating_add(1)
+                );
                 return Err(Error::new(old.span(), message));
             }
             if self.upcasts[..index]
@@ -134,8 +154,8 @@ pub(crate) fn refuse_serde_forms(attributes: &[Attribute]) -> Result<()> {
     match found {
         Some(span) => Err(Error::new(
             span,
-            "an event is stored as its variant's content under the variant's stored name; this serde attribute \
-             changes the form of the whole enum: remove it",
+            "an event is stored as its variant's content under the variant's stored name; this serde attribute asks \
+             for another form: remove it",
         )),
         None => Ok(()),
     }

@@ -33,8 +33,9 @@ pub fn derive_command(input: TokenStream) -> TokenStream {
 /// * `#[event(name = "account.opened")]` on a variant or struct: the whole stored name; put it there before renaming.
 /// * `#[event(alias = "account.created")]`: an older stored name that still reads. May be repeated.
 /// * `#[event(version = 2, upcast_from(1 => OpenedV1))]`: today's shape has version 2; what is stored in version 1 is
-///   read as `OpenedV1` and converted with `TryFrom<OpenedV1>`. Every older version needs an entry.
-/// * `#[event(nested)]` on a variant that holds another event enum: stored as that enum stores it.
+///   read as `OpenedV1` and converted with `From` or `TryFrom<OpenedV1>`. Every older version needs an entry.
+/// * `#[event(nested)]` on a variant that holds another event enum: stored as that enum stores it. Nested enums are
+///   asked in order, so one with a `catch_all` of its own stands last: it takes whatever those after it know.
 /// * `#[event(catch_all)]` on a variant that holds an `UnknownEvent`: takes whatever nobody else knows.
 /// * `#[event(crate = "path")]`, where `eventcore` has another name.
 #[proc_macro_derive(Event, attributes(event))]
@@ -45,8 +46,9 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 /// Maps a key type to a stream's name and back: `#[stream_name("account:{id}")]`.
 ///
 /// Each field of the struct is a placeholder, by name or by number (`{0}`), written with `Display` and read with
-/// `FromStr`. The part before the first `:` is the category and has no placeholder; two placeholders have a `:`
-/// between them. `#[stream_name("...", crate = "path")]`, where `eventcore` has another name.
+/// `FromStr`; a text that its key would write in another way is not read. The part before the first `:` is the
+/// category and has no placeholder; two placeholders have a `:` between them.
+/// `#[stream_name("...", crate = "path")]`, where `eventcore` has another name.
 #[proc_macro_derive(StreamName, attributes(stream_name))]
 pub fn derive_stream_name(input: TokenStream) -> TokenStream {
     expand(
@@ -60,6 +62,6 @@ fn expand(
     derive: fn(&DeriveInput) -> syn::Result<proc_macro2::TokenStream>,
 ) -> TokenStream {
     derive(input)
-        .unwrap_or_else(|error| error.into_compile_error())
+        .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

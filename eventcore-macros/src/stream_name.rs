@@ -1,10 +1,10 @@
 //! `#[derive(StreamName)]`.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{
-    Data, DeriveInput, Error, Fields, Index, LitStr, Member, Result, Token, parse::ParseStream,
-    spanned::Spanned,
+    Data, DeriveInput, Error, Fields, Index, LitStr, Member, Result, Token, Type,
+    parse::ParseStream, spanned::Spanned,
 };
 
 use crate::crate_path::CratePath;
@@ -22,12 +22,14 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     for (member, span) in &members {
         let name = member.to_token_stream().to_string();
         let times = pattern.keys.iter().filter(|key| **key == name).count();
-        if times != 1 {
-            let message = format!(
-                "the pattern needs this field once, as `{{{name}}}`; it has it {times} times"
-            );
-            return Err(Error::new(*span, message));
-        }
+        let message = match times {
+            1 => continue,
+            0 => format!(
+                "`{{{name}}}` is missing in the pattern: the key could not be read back from the name"
+            ),
+            _ => format!("`{{{name}}}` is in the pattern {times} times: once is enough"),
+        };
+        return Err(Error::new(*span, message));
     }
     let names: Vec<String> = members
         .iter()
@@ -37,7 +39,8 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         let message = format!("there is no field `{unknown}`");
         return Err(Error::new(text.span(), message));
     }
-    Ok(generate(input, &krate, &text, &pattern, &names))
+    let types: Vec<&Type> = data.fields.iter().map(|field| &field.ty).collect();
+    Ok(generate(input, &krate, &text, &pattern, &names, &types))
 }
 
 fn parse_attribute(input: &DeriveInput) -> Result<(LitStr, CratePath)> {
@@ -56,9 +59,11 @@ fn parse_attribute(input: &DeriveInput) -> Result<(LitStr, CratePath)> {
         let mut krate = CratePath::default();
         if tokens.parse::<Option<Token![,]>>()?.is_some() && !tokens.is_empty() {
             let options = tokens.parse::<TokenStream>()?;
-            let parser = syn::meta::parser(|meta| match krate.parse(&meta)? {
-                true => Ok(()),
-                false => Err(meta.error("unknown option, known is `crate = \"path\"`")),
+            let parser = syn::meta::parser(|meta| {
+                if krate.parse(&meta)? {
+                    return Ok(());
+                }
+                Err(meta.error("unknown option, known is `crate = \"path\"`"))
             });
             syn::parse::Parser::parse2(parser, options)?;
         }
@@ -130,6 +135,7 @@ fn generate(
     text: &LitStr,
     pattern: &Pattern,
     names: &[String],
+    types: &[&Type],
 ) -> TokenStream {
     let DeriveInput {
         ident, generics, ..
@@ -140,11 +146,17 @@ fn generate(
     let value = text.value();
     let category = value.split(':').next().unwrap_or_default();
     let member = |name: &String| -> TokenStream { name.parse().unwrap_or_default() };
-    let in_order: Vec<TokenStream> = keys.iter().map(member).collect();
-    let fields: Vec<TokenStream> = names.iter().map(member).collect();
-    let places = names
-        .iter()
-        .map(|name| keys.iter().position(|key| key == name).unwrap_or_default());
+    let place = |name: &String| keys.iter().position(|key| key == name).unwrap_or_default();
+    // Spans of the types, so that a type that cannot be a key is what the compiler points at.
+    let mut written = vec![TokenStream::new(); keys.len()];
+    let mut read = Vec::with_capacity(names.len());
+    for (name, ty) in names.iter().zip(types) {
+        let (member, place) = (member(name), place(name));
+        written[place] = quote_spanned!(ty.span()=> #krate::__private::Key::text(&self.#member));
+        read.push(quote_spanned! {ty.span()=>
+            #member: PATTERN.parse::<#ty>(id, #place, values[#place])?
+        });
+    }
     let result = quote!(::core::result::Result);
     let error = quote!(#krate::StreamNameError);
 
@@ -160,7 +172,7 @@ fn generate(
                     literals: &[#(#literals),*],
                     fields: &[#(#keys),*],
                 }
-                .render(&[#(&self.#in_order),*])
+                .render(&[#(#written),*])
             }
 
             fn from_stream_id(id: &#krate::StreamId) -> #result<Self, #error> {
@@ -171,7 +183,7 @@ fn generate(
                 };
                 let values = PATTERN.split(id)?;
                 #result::Ok(Self {
-                    #(#fields: PATTERN.parse(id, #places, values[#places])?,)*
+                    #(#read,)*
                 })
             }
         }

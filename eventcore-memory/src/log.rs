@@ -145,16 +145,9 @@ impl Log {
         for event in batch.events() {
             let stream = batch.stream_of(event);
             let at = self.events.len();
-            let version = match self.streams.get_mut(stream) {
-                Some(places) => {
-                    places.push(at);
-                    places.len()
-                }
-                None => {
-                    self.streams.insert(stream.clone(), vec![at]);
-                    1
-                }
-            };
+            let places = self.streams.entry(stream.clone()).or_default();
+            places.push(at);
+            let version = places.len();
             self.events.push(RecordedEvent::from(RecordedFields {
                 id: event.id,
                 stream: stream.clone(),

@@ -177,7 +177,10 @@ impl EventStore for SqliteEventStore {
         let append = writer::Append { batch, verdict };
         let sent = self.shared.writes.send(writer::Job::Append(append)).await;
         sent.map_err(|_| closed("append"))?;
-        judged.await.map_err(|_| closed("append"))?
+        // The verdict is lost only if the writer is: then nobody knows.
+        judged
+            .await
+            .unwrap_or_else(|_| Err(AppendError::OutcomeUnknown(closed("append"))))
     }
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {

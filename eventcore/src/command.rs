@@ -47,7 +47,8 @@ use crate::{DecodeError, Event, RecordedEvent, StoredEvent};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a fold of a stream's events",
-    note = "implement `Fold` for it: `type Event` and `fn apply(&mut self, event: &StoredEvent<Self::Event>)`"
+    note = "implement `Fold` for it: `type Event` and `fn apply(&mut self, event: &StoredEvent<Self::Event>)`",
+    note = "a plain `#[stream]` has no fold: what its events amount to is in `streams.state`"
 )]
 pub trait Fold: Default + Clone + Send + Sync + 'static {
     /// The events of the stream.
@@ -110,6 +111,10 @@ pub trait CommandState {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how it decides",
+    note = "implement `CommandLogic` for it: `fn handle(&self, streams: &Streams<Self>, events: &mut NewEvents<Self>) -> Result<(), CommandError>`"
+)]
 pub trait CommandLogic: CommandStreams {
     /// Names further streams that the command needs, learned from those that are read.
     ///

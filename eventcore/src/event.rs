@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::json::to_value;
 #[doc(hidden)]
-pub use self::json::{decode_value, decode_variant, encode_value, encode_variant, upcast};
+pub use self::json::{Upcast, decode_value, decode_variant, encode_value, encode_variant, upcast};
 pub use self::{
     stored::{DecodeError, StoredEvent},
     unknown::UnknownEvent,
@@ -43,6 +43,10 @@ pub use self::{
     note = "put `#[derive(Serialize, Deserialize, Event)]` on it"
 )]
 pub trait Event: Sized + Send + Sync + 'static {
+    /// Whether [`Event::decode`] takes any type; the derive refuses to ask anybody after such an enum.
+    #[doc(hidden)]
+    const CATCHES_ALL: bool = false;
+
     /// The stored form of this event.
     ///
     /// # Errors

@@ -129,7 +129,8 @@ impl<C, S> Execution<'_, C, S> {
     /// [`replayed`](CommandReceipt::replayed), and `handle` is not run. A decision to append nothing counts as an
     /// effect; a rejection or another error does not, so that the command may be tried again. A key that was used by
     /// a command of another type, other streams, or other fields (as far as they are `Serialize` or `Hash`) is an
-    /// [`IdempotencyConflict`](CommandError::IdempotencyConflict).
+    /// [`IdempotencyConflict`](CommandError::IdempotencyConflict). The order of a `HashMap` does not matter; a
+    /// `HashSet` has none that lasts, so use a `BTreeSet` in such a command.
     pub fn idempotency_key(mut self, key: impl Into<IdempotencyKey>) -> Self {
         self.options.key = Some(key.into());
         self

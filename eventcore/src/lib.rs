@@ -61,12 +61,14 @@ pub use self::{
 /// What the derives' code calls. Not for anybody else, and not covered by any promise.
 #[doc(hidden)]
 pub mod __private {
+    pub use serde::{Serialize, de::DeserializeOwned};
+
     pub use crate::{
         command::{
             Declarations, Fingerprint, Loaded, LoadedView, Probe, ViaHash, ViaNothing,
             ViaSerialize, apply_plain,
         },
-        event::{decode_value, decode_variant, encode_value, encode_variant, upcast},
-        stream_name::Pattern,
+        event::{Upcast, decode_value, decode_variant, encode_value, encode_variant, upcast},
+        stream_name::{Key, Pattern, StreamKey},
     };
 }

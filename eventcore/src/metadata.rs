@@ -185,6 +185,22 @@ mod tests {
     }
 
     #[test]
+    fn whatever_nesting_is_accepted_reads_back() {
+        let mut deepest = 0;
+        for levels in 0..200 {
+            let value = (0..levels).fold(Value::Null, |inner, _| Value::from(vec![inner]));
+            let Ok(metadata) = Metadata::new().with("nested", &value) else {
+                continue;
+            };
+            let text = metadata.to_text().unwrap();
+            let back = Metadata::from_stored(CorrelationId::generate(), None, text.as_deref());
+            assert_eq!(back.unwrap().get("nested").unwrap(), Some(value));
+            deepest = levels;
+        }
+        assert!(deepest > 100, "{deepest}");
+    }
+
+    #[test]
     fn nothing_is_stored_for_nothing() {
         let bare = Metadata::new().correlation_id(CorrelationId::generate());
         assert_eq!(bare.to_text().unwrap(), None);

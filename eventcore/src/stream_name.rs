@@ -91,6 +91,31 @@ pub enum StreamNameError {
     },
 }
 
+/// What may stand in a placeholder.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a part of a stream's name",
+    note = "a key is written with `Display` and read with `FromStr`, whose error converts into a boxed `Error`"
+)]
+pub trait Key: Sized {
+    fn text(&self) -> &dyn Display;
+    fn read(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> Key for T
+where
+    T: Display + std::str::FromStr<Err: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    fn text(&self) -> &dyn Display {
+        self
+    }
+
+    fn read(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        text.parse().map_err(T::Err::into)
+    }
+}
+
 /// What the derive knows of a pattern: literals around the placeholders, one more than there are placeholders.
 #[doc(hidden)]
 #[derive(Debug)]
@@ -162,21 +187,29 @@ impl Pattern {
         }
     }
 
+    /// The key in one place. A text that the key would write in another way, such as `007` for a number, is not its
+    /// name: the key names another stream.
     #[doc(hidden)]
-    pub fn parse<T>(&self, id: &StreamId, index: usize, value: &str) -> Result<T, StreamNameError>
-    where
-        T: std::str::FromStr,
-        T::Err: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        value
-            .parse()
-            .map_err(|source: T::Err| StreamNameError::Parse {
-                pattern: self.text,
-                id: id.clone(),
-                field: self.fields.get(index).copied().unwrap_or_default(),
-                value: value.to_owned(),
-                source: source.into(),
-            })
+    pub fn parse<T: Key>(
+        &self,
+        id: &StreamId,
+        index: usize,
+        value: &str,
+    ) -> Result<T, StreamNameError> {
+        let failed = |source| StreamNameError::Parse {
+            pattern: self.text,
+            id: id.clone(),
+            field: self.fields.get(index).copied().unwrap_or_default(),
+            value: value.to_owned(),
+            source,
+        };
+        let key = T::read(value).map_err(failed)?;
+        let mut written = String::with_capacity(value.len());
+        match write!(written, "{}", key.text()) {
+            Ok(()) if written == value => Ok(key),
+            Ok(()) => Err(failed(format!("such a key is written `{written}`").into())),
+            Err(error) => Err(failed(error.into())),
+        }
     }
 }
 
@@ -194,6 +227,29 @@ fn unfit(key: &str) -> Option<&'static str> {
     }
 }
 
+type Named = Result<StreamId, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Whatever converts to a [`StreamId`], at the price of a clone.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a `#[stream]` field of type `{Self}` does not say which stream",
+    label = "not a stream",
+    note = "use `StreamId`, a type with `#[derive(Clone, StreamName)]`, a `Clone` type that converts into `StreamId`, or a `Vec` or `Option` of these"
+)]
+pub trait StreamKey {
+    fn named(&self) -> Named;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> StreamKey for T
+where
+    T: Clone + TryInto<StreamId, Error: std::error::Error + Send + Sync + 'static>,
+{
+    fn named(&self) -> Named {
+        self.clone().try_into().map_err(Into::into)
+    }
+}
+
 /// What a `#[stream]` field may be: anything that converts to a [`StreamId`], or a `Vec` or `Option` of it.
 #[diagnostic::on_unimplemented(
     message = "a `#[stream]` field of type `{Self}` does not say which stream",
@@ -206,27 +262,19 @@ pub trait StreamField {
 
     /// The streams named, in order.
     #[doc(hidden)]
-    fn each(
-        &self,
-        take: &mut dyn FnMut(Result<StreamId, Box<dyn std::error::Error + Send + Sync>>),
-    );
+    fn each(&self, take: &mut dyn FnMut(Named));
 
     /// The same shape, filled with views; `None` when their number does not fit.
     #[doc(hidden)]
     fn arrange<V>(views: Vec<V>) -> Option<Self::Views<V>>;
 }
 
-impl<T> StreamField for T
-where
-    T: Clone + TryInto<StreamId, Error: std::error::Error + Send + Sync + 'static>,
-{
+#[diagnostic::do_not_recommend]
+impl<T: StreamKey> StreamField for T {
     type Views<V> = V;
 
-    fn each(
-        &self,
-        take: &mut dyn FnMut(Result<StreamId, Box<dyn std::error::Error + Send + Sync>>),
-    ) {
-        take(self.clone().try_into().map_err(Into::into));
+    fn each(&self, take: &mut dyn FnMut(Named)) {
+        take(self.named());
     }
 
     fn arrange<V>(mut views: Vec<V>) -> Option<V> {
@@ -235,18 +283,12 @@ where
     }
 }
 
-impl<T> StreamField for Vec<T>
-where
-    T: Clone + TryInto<StreamId, Error: std::error::Error + Send + Sync + 'static>,
-{
+impl<T: StreamKey> StreamField for Vec<T> {
     type Views<V> = Vec<V>;
 
-    fn each(
-        &self,
-        take: &mut dyn FnMut(Result<StreamId, Box<dyn std::error::Error + Send + Sync>>),
-    ) {
+    fn each(&self, take: &mut dyn FnMut(Named)) {
         for item in self {
-            item.each(take);
+            take(item.named());
         }
     }
 
@@ -255,18 +297,12 @@ where
     }
 }
 
-impl<T> StreamField for Option<T>
-where
-    T: Clone + TryInto<StreamId, Error: std::error::Error + Send + Sync + 'static>,
-{
+impl<T: StreamKey> StreamField for Option<T> {
     type Views<V> = Option<V>;
 
-    fn each(
-        &self,
-        take: &mut dyn FnMut(Result<StreamId, Box<dyn std::error::Error + Send + Sync>>),
-    ) {
+    fn each(&self, take: &mut dyn FnMut(Named)) {
         if let Some(item) = self {
-            item.each(take);
+            take(item.named());
         }
     }
 

@@ -1,5 +1,7 @@
 //! The short form of a command: each stream has its fold, the decision sees their states.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use eventcore::prelude::*;
 use eventcore_memory::InMemoryEventStore;
 

@@ -95,7 +95,9 @@ pub(crate) struct Found {
 impl<C> std::fmt::Debug for Discovery<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let found: Vec<_> = self.found.iter().map(|found| &found.id).collect();
-        f.debug_struct("Discovery").field("found", &found).finish()
+        f.debug_struct("Discovery")
+            .field("found", &found)
+            .finish_non_exhaustive()
     }
 }
 

@@ -25,6 +25,10 @@ impl<C> NewEvents<C> {
     /// Adds an event to a stream of this command; [`emit!`](crate::emit) is short for it.
     ///
     /// An event that cannot be encoded fails the whole command after `handle` returns.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an event is given away, not shown"
+    )]
     pub fn emit<V: WritableBy<C> + ?Sized>(&mut self, stream: &V, event: V::Event) {
         match event.encode() {
             Ok(event) => self.events.push(NewEvent {
@@ -53,11 +57,11 @@ mod sealed {
 
 /// A view of a stream that the command `C` declared for writing.
 #[diagnostic::on_unimplemented(
-    message = "`{C}` may not write to this stream",
+    message = "`{C}` may not write to a `{Self}`",
     label = "not a writable stream of `{C}`",
-    note = "events go to views from `{C}`'s own `Streams`: declare the stream with `#[stream(fold = ...)]`",
+    note = "events go to the views of `{C}`'s own streams: declare the stream with `#[stream(fold = ...)]` and write to `streams.name`, not to `self.name`",
     note = "a stream marked `read_only` is guarded but not written: remove `read_only` to write to it",
-    note = "an `Option` or `Vec` of views is opened first: `if let Some(view) = &streams.maybe`, `for view in &streams.list`"
+    note = "an `Option`, a `Vec` or a place of discovered streams is opened first: `if let Some(view) = &streams.maybe`, `for view in &streams.list`, `streams.found.get(key)?`"
 )]
 pub trait WritableBy<C>: sealed::Sealed {
     /// What may be written.

@@ -36,6 +36,20 @@ impl Hasher for Fingerprint {
     }
 }
 
+/// JSON with the keys in order, since a `HashMap` has another order in every process.
+fn canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let text = match serde_json::to_value(value) {
+        Ok(mut value) => {
+            value.sort_all_objects();
+            serde_json::to_vec(&value)
+        }
+        // Integers beyond 64 bits have a text and no `Value`.
+        Err(_) => serde_json::to_vec(value),
+    };
+    // What JSON cannot express takes part as a gap.
+    text.unwrap_or_default()
+}
+
 /// Picks the best way for a field by how many references method lookup has to take away.
 ///
 /// The technique is David Tolnay's "autoref specialization".
@@ -59,8 +73,7 @@ pub trait ViaNothing {
 
 impl<T: Serialize + ?Sized> ViaSerialize for &&Probe<'_, T> {
     fn digest(&self, digest: &mut Fingerprint) {
-        // What JSON cannot express takes part as a gap.
-        digest.part(&serde_json::to_vec(self.0).unwrap_or_default());
+        digest.part(&canonical(self.0));
     }
 }
 

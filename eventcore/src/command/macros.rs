@@ -16,10 +16,10 @@
 /// ```
 #[macro_export]
 macro_rules! require {
-    ($condition:expr, $message:literal $(, $argument:expr)* $(,)?) => {
+    ($condition:expr, $message:literal $(, $($argument:tt)*)?) => {
         if !$condition {
             return ::core::result::Result::Err($crate::CommandError::rejected(::std::format!(
-                $message $(, $argument)*
+                $message $(, $($argument)*)?
             )));
         }
     };

@@ -44,11 +44,13 @@ impl<C, F, A> View<C, F, A> {
     pub fn version(&self) -> StreamVersion {
         self.version
     }
-}
 
-impl<C, F: Fold, A> View<C, F, A> {
-    /// What its events amount to.
-    pub fn state(&self) -> &F {
+    /// What its events amount to. A plain stream has no state of its own.
+    // The bound stands here and not on the impl, so that the compiler explains it.
+    pub fn state(&self) -> &F
+    where
+        F: Fold,
+    {
         &self.state
     }
 }
@@ -69,6 +71,11 @@ impl<E> fmt::Debug for Plain<E> {
 }
 
 /// How a stream's events are taken in: by a [`Fold`], or as [`Plain`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a fold of a stream's events",
+    label = "not a fold",
+    note = "implement `Fold` for it: `type Event` and `fn apply(&mut self, event: &StoredEvent<Self::Event>)`"
+)]
 pub trait StreamState: Send + Sync + 'static + Sized {
     /// What may be written to such a stream.
     type Event: Event;
@@ -82,6 +89,7 @@ pub trait StreamState: Send + Sync + 'static + Sized {
     fn from_fold(fold: Option<Box<dyn AnyFold>>) -> Option<Self>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<F: Fold> StreamState for F {
     type Event = F::Event;
     const NEW: Option<fn() -> Box<dyn AnyFold>> = Some(|| Box::new(Cell(F::default())));

@@ -1,5 +1,9 @@
 //! What `#[derive(Command)]` and the executor say to each other. No application calls any of it.
-#![allow(missing_docs, reason = "hidden from the documentation")]
+#![allow(
+    missing_docs,
+    clippy::missing_errors_doc,
+    reason = "hidden from the documentation"
+)]
 
 use std::collections::HashSet;
 

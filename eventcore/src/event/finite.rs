@@ -24,12 +24,13 @@ impl<S: Serializer> Finite<S> {
         Self { inner, depth: 0 }
     }
 
-    fn deeper(self) -> Result<(S, u8), S::Error> {
-        if self.depth >= MAX_DEPTH {
+    fn deeper(self, levels: u8) -> Result<(S, u8), S::Error> {
+        let depth = self.depth.saturating_add(levels);
+        if depth > MAX_DEPTH {
             let error = format!("nested deeper than {MAX_DEPTH} levels");
             return Err(S::Error::custom(error));
         }
-        Ok((self.inner, self.depth + 1))
+        Ok((self.inner, depth))
     }
 }
 
@@ -40,8 +41,9 @@ pub(super) struct FiniteValue<'a, T: ?Sized> {
 }
 
 impl<'a, T: ?Sized> FiniteValue<'a, T> {
-    pub(super) fn new(value: &'a T) -> Self {
-        Self { value, depth: 0 }
+    /// A value that will stand this many levels down.
+    pub(super) fn at_depth(value: &'a T, depth: u8) -> Self {
+        Self { value, depth }
     }
 }
 
@@ -76,9 +78,9 @@ macro_rules! pass_on {
 }
 
 macro_rules! open {
-    ($($method:ident($($name:ident: $type:ty),*) -> $compound:ident;)*) => {$(
+    ($($method:ident($($name:ident: $type:ty),*) -> $compound:ident, $levels:literal;)*) => {$(
         fn $method(self, $($name: $type),*) -> Result<Self::$compound, S::Error> {
-            let (inner, depth) = self.deeper()?;
+            let (inner, depth) = self.deeper($levels)?;
             Ok(Compound { inner: inner.$method($($name),*)?, depth })
         }
     )*};
@@ -130,16 +132,17 @@ impl<S: Serializer> Serializer for Finite<S> {
         serialize_unit_variant(name: &'static str, index: u32, variant: &'static str);
     }
 
+    // A variant is an object of one key, and its fields are one level further down.
     open! {
-        serialize_seq(len: Option<usize>) -> SerializeSeq;
-        serialize_tuple(len: usize) -> SerializeTuple;
-        serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct;
+        serialize_seq(len: Option<usize>) -> SerializeSeq, 1;
+        serialize_tuple(len: usize) -> SerializeTuple, 1;
+        serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct, 1;
         serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
-            -> SerializeTupleVariant;
-        serialize_map(len: Option<usize>) -> SerializeMap;
-        serialize_struct(name: &'static str, len: usize) -> SerializeStruct;
+            -> SerializeTupleVariant, 2;
+        serialize_map(len: Option<usize>) -> SerializeMap, 1;
+        serialize_struct(name: &'static str, len: usize) -> SerializeStruct, 1;
         serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
-            -> SerializeStructVariant;
+            -> SerializeStructVariant, 2;
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
@@ -164,7 +167,7 @@ impl<S: Serializer> Serializer for Finite<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let (inner, depth) = self.deeper()?;
+        let (inner, depth) = self.deeper(1)?;
         inner.serialize_newtype_variant(name, index, variant, &FiniteValue { value, depth })
     }
 
@@ -248,7 +251,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::event::to_value;
+
+    fn finite(value: &impl Serialize) -> Result<Value, serde_json::Error> {
+        value.serialize(Finite::new(serde_json::value::Serializer))
+    }
 
     fn nested(levels: usize) -> Value {
         (0..levels).fold(json!(1), |inner, _| json!([inner]))
@@ -257,22 +263,22 @@ mod tests {
     #[test]
     fn ordinary_values_pass_unchanged() {
         let value = json!({"a": [1, -0.0, 1e300, null, "é\0"], "b": {"c": u64::MAX}});
-        assert_eq!(to_value(&value).unwrap(), value);
+        assert_eq!(finite(&value).unwrap(), value);
     }
 
     #[test]
     fn what_is_not_finite_is_refused_at_any_depth() {
-        assert!(to_value(&f64::INFINITY).is_err());
-        assert!(to_value(&Some(f32::NAN)).is_err());
-        assert!(to_value(&vec![("a", vec![f64::NAN])]).is_err());
+        assert!(finite(&f64::INFINITY).is_err());
+        assert!(finite(&Some(f32::NAN)).is_err());
+        assert!(finite(&vec![("a", vec![f64::NAN])]).is_err());
     }
 
     #[test]
     fn whatever_may_be_written_can_be_read() {
-        let deepest = to_value(&nested(usize::from(MAX_DEPTH))).unwrap();
+        let deepest = finite(&nested(usize::from(MAX_DEPTH))).unwrap();
         let text = serde_json::to_string(&deepest).unwrap();
         assert!(serde_json::from_str::<Value>(&text).is_ok());
-        let error = to_value(&nested(usize::from(MAX_DEPTH) + 1)).unwrap_err();
+        let error = finite(&nested(usize::from(MAX_DEPTH) + 1)).unwrap_err();
         assert!(error.to_string().contains("126 levels"), "{error}");
     }
 }

@@ -87,6 +87,30 @@ pub fn decode_value<E: DeserializeOwned>(stored: &EncodedEvent) -> Result<E, Dec
         .map_err(|error| DecodeFailure::Payload(error.into()))
 }
 
+/// An event that can be made from an old shape of it: whatever has a fitting `TryFrom`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be made from its old shape `{Old}`",
+    note = "implement `From<{Old}>` for `{Self}`, or `TryFrom<{Old}>` with an error that converts into a boxed `Error`"
+)]
+pub trait Upcast<Old>: Sized {
+    /// The conversion.
+    ///
+    /// # Errors
+    ///
+    /// What `TryFrom` found.
+    fn from_old(old: Old) -> Result<Self, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<Old, E> Upcast<Old> for E
+where
+    E: TryFrom<Old, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    fn from_old(old: Old) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        E::try_from(old).map_err(E::Error::into)
+    }
+}
+
 /// Reads an old shape and converts it into today's event.
 ///
 /// # Errors
@@ -95,15 +119,14 @@ pub fn decode_value<E: DeserializeOwned>(stored: &EncodedEvent) -> Result<E, Dec
 pub fn upcast<Old, E>(stored: &EncodedEvent) -> Result<E, DecodeFailure>
 where
     Old: DeserializeOwned,
-    E: Event + TryFrom<Old>,
-    E::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: Event + Upcast<Old>,
 {
-    E::try_from(decode_value::<Old>(stored)?).map_err(|error| DecodeFailure::Upcast(error.into()))
+    E::from_old(decode_value(stored)?).map_err(DecodeFailure::Upcast)
 }
 
-/// A JSON value, with the same refusals as payloads.
+/// A JSON value with the same refusals as payloads, to be stored two levels down in a text of its own.
 pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, Error> {
-    FiniteValue::new(value).serialize(serde_json::value::Serializer)
+    FiniteValue::at_depth(value, 2).serialize(serde_json::value::Serializer)
 }
 
 /// Accepts enum variants only and writes their content.

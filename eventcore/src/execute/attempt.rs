@@ -71,6 +71,10 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
     let mut streams = C::assemble(&mut declared.loaded(views), whole)?;
 
     let mut rounds = 0;
+    #[expect(
+        clippy::while_immutable_condition,
+        reason = "a constant of the command; the loop ends from within"
+    )]
     while C::DISCOVERS {
         let mut discovery = Discovery::new(known.names());
         guarded("discover", || command.discover(&streams, &mut discovery))?;
@@ -229,14 +233,18 @@ impl<C: CommandLogic> Known<'_, C> {
 
 /// Which slot an event belongs to: by comparing for a few streams, by hashing for many.
 enum Index {
+    /// Asked for one stream, a store returns events of that stream.
+    One,
     Few,
     Many(HashMap<StreamId, usize>),
 }
 
 impl Index {
     fn of(slots: &[Slot]) -> Self {
-        if slots.len() <= 8 {
-            return Self::Few;
+        match slots.len() {
+            0 | 1 => return Self::One,
+            2..=8 => return Self::Few,
+            _ => {}
         }
         let entry = |(at, slot): (usize, &Slot)| (slot.expectation.stream.clone(), at);
         Self::Many(slots.iter().enumerate().map(entry).collect())
@@ -244,6 +252,7 @@ impl Index {
 
     fn find(&self, slots: &[Slot], stream: &StreamId) -> Option<usize> {
         match self {
+            Self::One => Some(0),
             Self::Few => slots
                 .iter()
                 .position(|slot| slot.expectation.stream == *stream),

@@ -179,21 +179,26 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, CommandError> {
         let mut tries = 0;
         loop {
-            let (cause, unknown) = match self.until_deadline(self.store.append(batch.clone())).await
-            {
+            let cause = match self.until_deadline(self.store.append(batch.clone())).await {
                 None => return Err(self.unknown(None)),
-                Some(Ok(receipt)) => return Ok(receipt),
-                Some(Err(AppendError::OutcomeUnknown(cause))) => (cause, true),
-                // Not being reached now says nothing about the earlier try.
-                Some(Err(AppendError::Store(cause))) if tries > 0 && cause.is_retriable() => {
-                    (cause, true)
+                Some(Ok(mut receipt)) => {
+                    // A batch that was sent twice comes back as a replay of itself.
+                    receipt.replayed &= tries == 0 || !is_of(&receipt, &batch);
+                    return Ok(receipt);
+                }
+                Some(Err(AppendError::OutcomeUnknown(cause))) => cause,
+                // Whatever is in the way of this try says nothing about the earlier one.
+                Some(Err(AppendError::Store(cause))) if tries > 0 => {
+                    if !cause.is_retriable() {
+                        return Err(self.unknown(Some(cause)));
+                    }
+                    cause
                 }
                 Some(Err(AppendError::IdempotencyConflict { key })) => {
                     return Err(CommandError::IdempotencyConflict { key });
                 }
                 Some(Err(error)) => return Err(CommandError::Append(error)),
             };
-            debug_assert!(unknown);
             tries += 1;
             let wait = self.options.retry.wait_after(tries, fastrand::f64());
             let (Some(wait), Some(_)) = (wait, batch.idempotency()) else {
@@ -281,6 +286,13 @@ impl std::fmt::Display for Again {
             Self::Store(error) => error.fmt(f),
         }
     }
+}
+
+/// Whether the receipt is for this very batch, not for one of another run under the same key.
+fn is_of(receipt: &AppendReceipt, batch: &AppendBatch) -> bool {
+    let appended = receipt.events.iter().map(|event| event.id);
+    receipt.correlation_id == batch.correlation_id()
+        && appended.eq(batch.events().iter().map(|event| event.id))
 }
 
 fn fingerprint<C: CommandLogic>(command: &C, declared: &Declarations) -> Uuid {

@@ -1,20 +1,21 @@
 //! What can go wrong in a store, by operation.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{DecodeError, GlobalPosition, IdempotencyKey, StreamId, StreamVersion};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
+type SharedSource = Arc<dyn std::error::Error + Send + Sync>;
 
-/// What a store ran into, whatever the operation.
-#[derive(Debug, thiserror::Error)]
+/// What a store ran into, whatever the operation. Cheap enough to clone, for those who travelled together.
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{operation}: {kind}: {detail}")]
 pub struct StoreError {
     operation: &'static str,
     kind: StoreErrorKind,
     detail: String,
     #[source]
-    source: Option<Source>,
+    source: Option<SharedSource>,
 }
 
 /// The kinds of [`StoreError`]; the kind, never the text, decides about retries.
@@ -77,7 +78,7 @@ impl StoreError {
     /// Keeps the error underneath.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 

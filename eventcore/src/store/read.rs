@@ -50,8 +50,10 @@ pub struct StreamRead {
 /// Most reads are short and hold their only chunk already, which costs no task switch.
 pub struct EventChunks {
     ready: Option<Vec<RecordedEvent>>,
-    rest: Option<Pin<Box<dyn Stream<Item = Result<Vec<RecordedEvent>, ReadError>> + Send>>>,
+    rest: Option<Pin<Box<dyn Stream<Item = Chunk> + Send>>>,
 }
+
+type Chunk = Result<Vec<RecordedEvent>, ReadError>;
 
 impl EventChunks {
     /// Events that are all here.

@@ -1,0 +1,15 @@
+use eventcore::prelude::*;
+
+#[path = "support/bank.rs"]
+mod bank;
+#[allow(unused_imports)]
+use bank::*;
+
+#[derive(Command)]
+#[discover(account, fold = Account)]
+struct Open {
+    #[stream(fold = Account)]
+    account: StreamId,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use eventcore::prelude::*;
+
+#[derive(Command)]
+enum Change {
+    Open { account: StreamId },
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+use eventcore::prelude::*;
+
+#[path = "support/bank.rs"]
+mod bank;
+#[allow(unused_imports)]
+use bank::*;
+
+#[derive(Command)]
+struct Open {
+    #[stream(fold = Account)]
+    account: u64,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use eventcore::prelude::*;
+
+#[derive(Command)]
+struct Open {
+    account: StreamId,
+}
+
+fn main() {}

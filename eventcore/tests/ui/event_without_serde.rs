@@ -1,0 +1,9 @@
+use eventcore::prelude::*;
+
+#[derive(Event)]
+#[event(prefix = "account")]
+enum AccountEvent {
+    Opened,
+}
+
+fn main() {}

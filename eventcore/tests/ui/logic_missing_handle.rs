@@ -1,0 +1,16 @@
+use eventcore::prelude::*;
+
+#[path = "support/bank.rs"]
+mod bank;
+#[allow(unused_imports)]
+use bank::*;
+
+#[derive(Command)]
+struct Open {
+    #[stream(fold = Account)]
+    account: StreamId,
+}
+
+impl CommandLogic for Open {}
+
+fn main() {}
