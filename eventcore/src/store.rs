@@ -90,7 +90,7 @@ pub trait EventStore: Send + Sync {
 
     /// The next events of the whole store after a position, in order, that pass the filter.
     ///
-    /// [`Page::next`] is where to go on. A page may hold fewer events than asked for, even none, before the end: a
+    /// [`Page::next`] is where to go on; it is never below `after`, also when that is beyond the end. A page may hold fewer events than asked for, even none, before the end: a
     /// store may stop after looking at a bounded number of events that do not match.
     ///
     /// # Errors

@@ -87,7 +87,7 @@ pub enum CommandError {
     /// The application's code panicked.
     #[error("`{phase}` of the command panicked: {message}")]
     Panicked {
-        /// `apply`, `discover` or `handle`.
+        /// `declare` (a stream's name, or the fingerprint), `apply`, `discover` or `handle`.
         phase: &'static str,
         /// What the panic said.
         message: String,
@@ -106,10 +106,11 @@ pub enum CommandError {
     },
     /// The events may or may not have been appended; [`EventStore::find_receipt`](crate::EventStore::find_receipt)
     /// with the key tells once the store can be reached.
-    #[error("it is not known whether the command took effect; ask with key `{key}`")]
+    #[error("it is not known whether the command took effect{}", ask_with(key.as_ref()))]
     OutcomeUnknown {
-        /// The key to ask with.
-        key: IdempotencyKey,
+        /// The key to ask with. A command has one when it was given one, when it has a deadline, and on stores over a
+        /// network; without one, look at its streams.
+        key: Option<IdempotencyKey>,
         /// What the store ran into, if it was that and not the deadline.
         source: Option<StoreError>,
     },
@@ -133,6 +134,11 @@ pub struct Rejection(Reason);
 enum Reason {
     Message(String),
     Error(Box<dyn Error + Send + Sync>),
+}
+
+fn ask_with(key: Option<&IdempotencyKey>) -> String {
+    key.map(|key| format!("; ask with key `{key}`"))
+        .unwrap_or_default()
 }
 
 impl CommandError {

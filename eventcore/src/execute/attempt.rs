@@ -6,7 +6,9 @@ use super::panics::guarded;
 use crate::{
     CommandError, CommandLogic, EventStore, RecordedEvent, StreamId,
     command::{AnyFold, Declarations, Declared, Discovery, LoadedView, NewEvents},
-    store::{Conflict, Expectation, ReadFrom, StreamConflict, StreamRead},
+    store::{
+        Conflict, Expectation, ReadFrom, StoreError, StoreErrorKind, StreamConflict, StreamRead,
+    },
 };
 
 /// The most events of plain streams that are kept to fold them again after a discovery.
@@ -146,6 +148,15 @@ impl<C: CommandLogic> Known<'_, C> {
             versions,
             mut events,
         } = read.map_err(CommandError::Read)?;
+        if versions.len() != requests.len() {
+            let text = format!(
+                "{} streams were asked for, {} came",
+                requests.len(),
+                versions.len()
+            );
+            let error = StoreError::new("read", StoreErrorKind::Other, text);
+            return Err(CommandError::Read(error.into()).into());
+        }
         let mut moved = Vec::new();
         for (slot, actual) in self.slots.iter().zip(&versions) {
             if slot.expectation.version != *actual {
@@ -165,7 +176,9 @@ impl<C: CommandLogic> Known<'_, C> {
                     stream: declared.id.clone(),
                     version,
                 },
-                fold: declared.fold.map(|new| new()),
+                fold: guarded("apply", || {
+                    Ok::<_, CommandError>(declared.fold.map(|new| new()))
+                })?,
                 declared,
             });
         }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     CommandReceipt, Options,
     attempt::{Decision, Undecided, decide},
+    panics::guarded,
 };
 use crate::{
     CausationId, CommandError, CommandLogic, CorrelationId, EventStore, IdempotencyKey, StreamId,
@@ -24,9 +25,12 @@ pub(super) async fn run<C: CommandLogic, S: EventStore>(
     options: Options,
 ) -> Result<CommandReceipt, CommandError> {
     let mut declared = Declarations::default();
-    command.declare(&mut declared)?;
+    // A key's conversion to a stream, and a fingerprint's `Serialize`, are the application's code too.
+    guarded("declare", || command.declare(&mut declared))?;
     declared.refuse_duplicates()?;
-    let run = Run::new(&command, &store, &options, &declared)?;
+    let run = guarded("declare", || {
+        Run::new(&command, &store, &options, &declared)
+    })?;
     if options.key.is_some()
         && let Some(receipt) = run.earlier_receipt().await?
     {
@@ -216,15 +220,11 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
     }
 
     fn unknown(&self, source: Option<StoreError>) -> CommandError {
-        match (&self.idempotency, source) {
-            (Some(idempotency), source) => CommandError::OutcomeUnknown {
-                key: idempotency.key.clone(),
-                source,
-            },
-            // A store that leaves an outcome open although it claims never to.
-            (None, Some(source)) => CommandError::Append(AppendError::OutcomeUnknown(source)),
-            (None, None) => CommandError::DeadlineExceeded { attempts: 0 },
-        }
+        let key = self
+            .idempotency
+            .as_ref()
+            .map(|idempotency| idempotency.key.clone());
+        CommandError::OutcomeUnknown { key, source }
     }
 
     /// What this command did when it was run before.
