@@ -5,6 +5,7 @@ mod panics;
 mod receipt;
 mod retry;
 mod run;
+mod slot;
 
 use std::{future::IntoFuture, marker::PhantomData, pin::Pin, time::Duration};
 

@@ -22,6 +22,7 @@
 mod command;
 mod event;
 mod execute;
+mod fold_cache;
 mod ids;
 mod metadata;
 pub mod prelude;

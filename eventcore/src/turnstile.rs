@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use crate::StreamId;
+use crate::{StreamId, fold_cache::FoldCache};
 
 /// A waiting line per stream, first come, first served.
 ///
@@ -26,6 +26,7 @@ use crate::StreamId;
 pub struct Turnstile {
     shards: [Mutex<HashMap<StreamId, Arc<Lane>>>; SHARDS],
     hasher: RandomState,
+    folds: FoldCache,
 }
 
 const SHARDS: usize = 32;
@@ -65,7 +66,12 @@ impl Turnstile {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
+            folds: FoldCache::new(4096),
         }
+    }
+
+    pub(crate) fn folds(&self) -> &FoldCache {
+        &self.folds
     }
 
     /// Waits for the turn on all of these streams. They must be sorted and distinct, so that no two wait for each

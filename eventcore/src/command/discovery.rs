@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{
-    AnyFold, CommandError, CommandStreams, LoadedView, ReadOnly, StreamState, View, Write,
+    CommandError, CommandStreams, LoadedView, ReadOnly, StreamState, View, Write, view::FoldType,
 };
 use crate::{StreamId, store::AppendBatch};
 
@@ -89,7 +89,7 @@ pub(crate) struct Found {
     pub(crate) slot: usize,
     pub(crate) field: &'static str,
     pub(crate) writable: bool,
-    pub(crate) fold: Option<fn() -> Box<dyn AnyFold>>,
+    pub(crate) fold: Option<FoldType>,
 }
 
 impl<C> std::fmt::Debug for Discovery<C> {
@@ -150,7 +150,7 @@ impl<C: CommandStreams> Discovery<C> {
             slot: place.slot,
             field: place.name,
             writable: A::WRITABLE,
-            fold: F::NEW,
+            fold: F::FOLD,
         });
         Ok(())
     }

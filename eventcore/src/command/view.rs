@@ -1,9 +1,17 @@
 //! A stream as a command sees it: its name, its version, its folded state, and perhaps the right to write.
 
-use std::{any::Any, fmt, marker::PhantomData};
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    marker::PhantomData,
+    sync::Arc,
+};
 
 use super::Fold;
-use crate::{DecodeError, Event, RecordedEvent, StoredEvent, StreamId, StreamVersion};
+use crate::{
+    DecodeError, Event, RecordedEvent, StoredEvent, StreamId, StreamVersion,
+    fold_cache::SharedState,
+};
 
 /// The right to read and write a stream.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +28,12 @@ pub struct View<C, F, A = Write> {
     pub(super) slot: usize,
     id: StreamId,
     version: StreamVersion,
-    state: F,
+    state: Arc<F>,
     brand: PhantomData<fn() -> (C, A)>,
 }
 
 impl<C, F, A> View<C, F, A> {
-    pub(super) fn new(slot: usize, id: StreamId, version: StreamVersion, state: F) -> Self {
+    pub(super) fn new(slot: usize, id: StreamId, version: StreamVersion, state: Arc<F>) -> Self {
         Self {
             slot,
             id,
@@ -82,19 +90,34 @@ pub trait StreamState: Send + Sync + 'static + Sized {
 
     /// Where the events go while the stream is read; `None` for the command's one state.
     #[doc(hidden)]
-    const NEW: Option<fn() -> Box<dyn AnyFold>>;
+    const FOLD: Option<FoldType>;
 
     /// What came out; `None` when it is another type's.
     #[doc(hidden)]
-    fn from_fold(fold: Option<Box<dyn AnyFold>>) -> Option<Self>;
+    fn from_fold(fold: Option<Box<dyn AnyFold>>) -> Option<Arc<Self>>;
+}
+
+/// How to fold for a type that the executor does not know.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct FoldType {
+    pub(crate) id: fn() -> TypeId,
+    /// From the beginning.
+    pub(crate) start: fn() -> Box<dyn AnyFold>,
+    /// From a state that was reached before; `None` when it is another type's.
+    pub(crate) resume: fn(SharedState) -> Option<Box<dyn AnyFold>>,
 }
 
 #[diagnostic::do_not_recommend]
 impl<F: Fold> StreamState for F {
     type Event = F::Event;
-    const NEW: Option<fn() -> Box<dyn AnyFold>> = Some(|| Box::new(Cell(F::default())));
+    const FOLD: Option<FoldType> = Some(FoldType {
+        id: TypeId::of::<F>,
+        start: || Box::new(Cell(Arc::new(F::default()))),
+        resume: |state| Some(Box::new(Cell(state.downcast::<F>().ok()?))),
+    });
 
-    fn from_fold(fold: Option<Box<dyn AnyFold>>) -> Option<Self> {
+    fn from_fold(fold: Option<Box<dyn AnyFold>>) -> Option<Arc<Self>> {
         let cell = fold?.into_any().downcast::<Cell<F>>().ok()?;
         Some(cell.0)
     }
@@ -102,10 +125,10 @@ impl<F: Fold> StreamState for F {
 
 impl<E: Event> StreamState for Plain<E> {
     type Event = E;
-    const NEW: Option<fn() -> Box<dyn AnyFold>> = None;
+    const FOLD: Option<FoldType> = None;
 
-    fn from_fold(_: Option<Box<dyn AnyFold>>) -> Option<Self> {
-        Some(Self(PhantomData))
+    fn from_fold(_: Option<Box<dyn AnyFold>>) -> Option<Arc<Self>> {
+        Some(Arc::new(Self(PhantomData)))
     }
 }
 
@@ -113,15 +136,22 @@ impl<E: Event> StreamState for Plain<E> {
 #[doc(hidden)]
 pub trait AnyFold: Send + Sync {
     fn apply(&mut self, event: RecordedEvent) -> Result<(), DecodeError>;
+    fn share(&self) -> SharedState;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
-struct Cell<F>(F);
+/// Shared with those who saw the state before, and copied only when one of them still looks at it.
+struct Cell<F>(Arc<F>);
 
 impl<F: Fold> AnyFold for Cell<F> {
     fn apply(&mut self, event: RecordedEvent) -> Result<(), DecodeError> {
-        self.0.apply(&StoredEvent::decode(event)?);
+        let event = StoredEvent::decode(event)?;
+        Arc::make_mut(&mut self.0).apply(&event);
         Ok(())
+    }
+
+    fn share(&self) -> SharedState {
+        Arc::clone(&self.0) as SharedState
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

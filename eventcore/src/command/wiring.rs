@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::{AnyFold, CommandError, Discovered, Fingerprint, StreamState, View};
+use super::{AnyFold, CommandError, Discovered, Fingerprint, StreamState, View, view::FoldType};
 use crate::{DecodeError, RecordedEvent, StreamField, StreamId, StreamVersion};
 
 /// The streams of a command. Made by `#[derive(Command)]`, not by hand: all but the name of the views is between the
@@ -64,7 +64,7 @@ pub(crate) struct Declared {
     pub(crate) id: StreamId,
     pub(crate) field: &'static str,
     pub(crate) writable: bool,
-    pub(crate) fold: Option<fn() -> Box<dyn AnyFold>>,
+    pub(crate) fold: Option<FoldType>,
 }
 
 impl Declarations {
@@ -82,7 +82,7 @@ impl Declarations {
                 id,
                 field,
                 writable,
-                fold: F::NEW,
+                fold: F::FOLD,
             }),
             Err(source) => failure = failure.take().or(Some(source)),
         });

@@ -1,14 +1,14 @@
 //! One attempt: from reading the streams to a decision.
 
-use std::collections::HashMap;
-
-use super::panics::guarded;
+use super::{
+    panics::guarded,
+    slot::{Index, Slot},
+};
 use crate::{
     CommandError, CommandLogic, EventStore, RecordedEvent, StreamId,
-    command::{AnyFold, Declarations, Declared, Discovery, LoadedView, NewEvents},
-    store::{
-        Conflict, Expectation, ReadFrom, StoreError, StoreErrorKind, StreamConflict, StreamRead,
-    },
+    command::{Declarations, Declared, Discovery, LoadedView, NewEvents},
+    fold_cache::FoldCache,
+    store::{Conflict, Expectation, ReadFrom, StoreError, StoreErrorKind, StreamRead},
 };
 
 /// The most events of plain streams that are kept to fold them again after a discovery.
@@ -39,16 +39,10 @@ where
     }
 }
 
-/// A stream that was read or is being read.
-struct Slot {
-    declared: Declared,
-    expectation: Expectation,
-    fold: Option<Box<dyn AnyFold>>,
-}
-
 /// The command's streams, as far as they are known.
 struct Known<'c, C: CommandLogic> {
     command: &'c C,
+    cache: &'c FoldCache,
     slots: Vec<Slot>,
     whole: C::Whole,
     /// Events of plain streams, when a discovery may bring more to fold between them.
@@ -63,6 +57,7 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
 ) -> Result<Decision, Undecided> {
     let mut known = Known {
         command,
+        cache: store.turnstile().folds(),
         slots: Vec::with_capacity(declared.streams.len()),
         whole: C::Whole::default(),
         kept: Vec::new(),
@@ -115,12 +110,8 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
     }
     let writable = known.slots.iter().filter(|slot| slot.declared.writable);
     Ok(Decision {
-        writable: writable.map(|slot| slot.declared.id.clone()).collect(),
-        expectations: known
-            .slots
-            .into_iter()
-            .map(|slot| slot.expectation)
-            .collect(),
+        writable: writable.map(|slot| slot.stream().clone()).collect(),
+        expectations: known.slots.iter().map(Slot::expectation).collect(),
         events: events.events,
     })
 }
@@ -133,16 +124,14 @@ impl<C: CommandLogic> Known<'_, C> {
         new: impl Iterator<Item = Declared>,
     ) -> Result<(), Undecided> {
         let first_new = self.slots.len();
-        let unmoved = |slot: &Slot| {
-            ReadFrom::after(slot.expectation.stream.clone(), slot.expectation.version)
-        };
-        let mut requests: Vec<ReadFrom> = self.slots.iter().map(unmoved).collect();
-        let new: Vec<Declared> = new.collect();
-        requests.extend(
-            new.iter()
-                .map(|declared| ReadFrom::start(declared.id.clone())),
-        );
-
+        let cache = self.cache;
+        // A fold's `Default` is the application's code too.
+        guarded("apply", || {
+            self.slots
+                .extend(new.map(|declared| Slot::open(declared, cache)));
+            Ok::<_, CommandError>(())
+        })?;
+        let requests: Vec<ReadFrom> = self.slots.iter().map(Slot::request).collect();
         let read = store.read(&requests).await;
         let StreamRead {
             versions,
@@ -154,52 +143,34 @@ impl<C: CommandLogic> Known<'_, C> {
                 requests.len(),
                 versions.len()
             );
-            let error = StoreError::new("read", StoreErrorKind::Other, text);
-            return Err(CommandError::Read(error.into()).into());
+            return Err(mixed_up(text).into());
         }
-        let mut moved = Vec::new();
-        for (slot, actual) in self.slots.iter().zip(&versions) {
-            if slot.expectation.version != *actual {
-                moved.push(StreamConflict {
-                    stream: slot.expectation.stream.clone(),
-                    expected: slot.expectation.version,
-                    actual: *actual,
-                });
-            }
-        }
-        if let Some(conflict) = Conflict::new(moved) {
+        let (known, new) = self.slots.split_at_mut(first_new);
+        let (before, now) = versions.split_at(first_new);
+        let moved = known
+            .iter()
+            .zip(before)
+            .filter_map(|(slot, actual)| slot.moved_to(*actual));
+        let read = new.iter_mut().zip(now);
+        let shorter = read.filter_map(|(slot, actual)| slot.read_to(*actual, cache));
+        if let Some(conflict) = Conflict::new(moved.chain(shorter).collect()) {
             return Err(Undecided::Torn(conflict));
         }
-        for (declared, version) in new.into_iter().zip(versions.into_iter().skip(first_new)) {
-            self.slots.push(Slot {
-                expectation: Expectation {
-                    stream: declared.id.clone(),
-                    version,
-                },
-                fold: guarded("apply", || {
-                    Ok::<_, CommandError>(declared.fold.map(|new| new()))
-                })?,
-                declared,
-            });
-        }
-        let index = Index::of(&self.slots[first_new..]);
+        let index = Index::of(new);
         while let Some(chunk) = events.next_chunk().await.map_err(CommandError::Read)? {
-            let new = &mut self.slots[first_new..];
             let (command, whole, kept) = (self.command, &mut self.whole, &mut self.kept);
             guarded("apply", || {
                 for event in chunk {
-                    let slot = index
-                        .find(new, event.stream())
-                        .and_then(|at| new.get_mut(at));
-                    match slot.and_then(|slot| slot.fold.as_mut()) {
-                        Some(fold) => fold.apply(event)?,
-                        None if C::DISCOVERS_PLAIN => kept.push(event),
-                        None => command.apply_whole(whole, event)?,
+                    let slot = index.find(new, event.stream())?;
+                    match slot.apply(event, cache)? {
+                        None => {}
+                        Some(plain) if C::DISCOVERS_PLAIN => kept.push(plain),
+                        Some(plain) => command.apply_whole(whole, plain)?,
                     }
                 }
                 Ok::<_, CommandError>(())
             })?;
-            if self.kept.len() > MAX_KEPT {
+            if kept.len() > MAX_KEPT {
                 return Err(CommandError::TooManyEvents { limit: MAX_KEPT }.into());
             }
         }
@@ -222,54 +193,24 @@ impl<C: CommandLogic> Known<'_, C> {
     }
 
     fn names(&self) -> Vec<(StreamId, &'static str)> {
-        let name = |slot: &Slot| (slot.declared.id.clone(), slot.declared.field);
+        let name = |slot: &Slot| (slot.stream().clone(), slot.declared.field);
         self.slots.iter().map(name).collect()
     }
 
     /// What was folded for the streams from this one on; their versions stay for the append.
     fn take_views(&mut self, from: usize) -> Vec<LoadedView> {
+        let cache = self.cache;
         let slots = self.slots.iter_mut().enumerate().skip(from);
-        let view = |(
-            slot,
-            Slot {
-                expectation, fold, ..
-            },
-        ): (usize, &mut Slot)| LoadedView {
-            slot,
-            id: expectation.stream.clone(),
-            version: expectation.version,
-            fold: fold.take(),
-        };
-        slots.map(view).collect()
+        slots.map(|(at, slot)| slot.take_view(at, cache)).collect()
     }
 }
 
-/// Which slot an event belongs to: by comparing for a few streams, by hashing for many.
-enum Index {
-    /// Asked for one stream, a store returns events of that stream.
-    One,
-    Few,
-    Many(HashMap<StreamId, usize>),
+fn mixed_up(text: String) -> CommandError {
+    CommandError::Read(StoreError::new("read", StoreErrorKind::Other, text).into())
 }
 
-impl Index {
-    fn of(slots: &[Slot]) -> Self {
-        match slots.len() {
-            0 | 1 => return Self::One,
-            2..=8 => return Self::Few,
-            _ => {}
-        }
-        let entry = |(at, slot): (usize, &Slot)| (slot.expectation.stream.clone(), at);
-        Self::Many(slots.iter().enumerate().map(entry).collect())
-    }
-
-    fn find(&self, slots: &[Slot], stream: &StreamId) -> Option<usize> {
-        match self {
-            Self::One => Some(0),
-            Self::Few => slots
-                .iter()
-                .position(|slot| slot.expectation.stream == *stream),
-            Self::Many(index) => index.get(stream).copied(),
-        }
-    }
+pub(super) fn unasked(stream: &StreamId) -> CommandError {
+    mixed_up(format!(
+        "an event of stream `{stream}` came, which was not asked for"
+    ))
 }
