@@ -6,6 +6,7 @@
 mod choice;
 mod driver;
 mod floor;
+mod postgres_floor;
 mod report;
 mod workload;
 
@@ -14,7 +15,9 @@ use std::time::Duration;
 use clap::Parser;
 use eventcore::EventStore;
 use eventcore_memory::InMemoryEventStore;
+use eventcore_postgres::{PostgresEventStore, PostgresOptions};
 use eventcore_sqlite::SqliteEventStore;
+use eventcore_testing::temp_postgres::TempPostgres;
 
 use crate::{
     driver::{Cell, Client, Kind, Rate, drive},
@@ -25,10 +28,11 @@ use crate::{
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// W1: read one stream of 10 events of about 200 bytes of JSON, decide, append one event. W2: two streams, one event to
-/// each.
+/// each. PostgreSQL runs on a private server with its flushes on.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The contestants: hand-written, sqlite, memory. The hand-written one does W1 only.
+    /// The contestants: hand-written (SQLite, W1 only), sqlite, memory; postgres-a and postgres-d (hand-written),
+    /// postgres.
     #[arg(
         long,
         value_delimiter = ',',
@@ -38,6 +42,9 @@ struct Arguments {
     /// What a command does: w1, w2.
     #[arg(long, value_delimiter = ',', default_value = "w1")]
     workloads: Vec<String>,
+    /// A setting for the PostgreSQL server, `name=value`; may be repeated.
+    #[arg(long)]
+    setting: Vec<String>,
     /// How many clients run at the same time.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
     clients: Vec<usize>,
@@ -59,6 +66,19 @@ fn main() -> Result<(), Error> {
         .enable_all()
         .build()?;
     let mut report = Report::default();
+    let mut server = None;
+    if arguments
+        .stores
+        .iter()
+        .any(|store| store.starts_with("postgres"))
+    {
+        let mut builder = TempPostgres::builder().fsync(true);
+        for setting in &arguments.setting {
+            let (name, value) = setting.split_once('=').ok_or("a setting is `name=value`")?;
+            builder = builder.setting(name, value);
+        }
+        server = Some(builder.start()?);
+    }
     for round in 1..=arguments.rounds {
         for workload in &arguments.workloads {
             let kind = match workload.as_str() {
@@ -74,7 +94,9 @@ fn main() -> Result<(), Error> {
             };
             for &clients in &arguments.clients {
                 for store in &arguments.stores {
-                    let Some(rate) = runtime.block_on(measure(store, cell, clients))? else {
+                    let Some(rate) =
+                        runtime.block_on(measure(store, server.as_ref(), cell, clients))?
+                    else {
                         continue;
                     };
                     eprintln!(
@@ -90,7 +112,17 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-async fn measure(store: &str, cell: Cell, clients: usize) -> Result<Option<Rate>, Error> {
+async fn measure(
+    store: &str,
+    server: Option<&TempPostgres>,
+    cell: Cell,
+    clients: usize,
+) -> Result<Option<Rate>, Error> {
+    if let Some(server) = server
+        && store.starts_with("postgres")
+    {
+        return postgres(store, server, cell, clients).await.map(Some);
+    }
     let folder = tempfile::tempdir_in(".")?;
     let path = folder.path().join("bench.db");
     Ok(match store {
@@ -117,4 +149,37 @@ where
     seed(&store, cell.accounts).await?;
     let client = |_| Box::new(StoreClient(store.clone())) as Box<dyn Client>;
     drive(cell, (0..clients).map(client).collect()).await
+}
+
+/// A cell on PostgreSQL, in a database of its own.
+async fn postgres(
+    contestant: &str,
+    server: &TempPostgres,
+    cell: Cell,
+    clients: usize,
+) -> Result<Rate, Error> {
+    let database = server.database()?;
+    let url = database.url();
+    if contestant == "postgres" {
+        let options = PostgresOptions::new();
+        PostgresEventStore::migrate(&url, &options).await?;
+        let store = PostgresEventStore::connect(&url, options).await?;
+        seed(&store, cell.accounts).await?;
+        database.sql("VACUUM ANALYZE")?;
+        let client = |_| Box::new(StoreClient(store.clone())) as Box<dyn Client>;
+        let rate = drive(cell, (0..clients).map(client).collect()).await?;
+        store.close().await;
+        return Ok(rate);
+    }
+    postgres_floor::seed(&url, cell.accounts).await?;
+    let mut all: Vec<Box<dyn Client>> = Vec::new();
+    if contestant == "postgres-a" {
+        for _ in 0..clients {
+            all.push(Box::new(postgres_floor::A::connect(&url).await?));
+        }
+    } else {
+        let shared = postgres_floor::D::connect(&url).await?;
+        all.extend((0..clients).map(|_| Box::new(shared.clone()) as Box<dyn Client>));
+    }
+    drive(cell, all).await
 }

@@ -7,6 +7,7 @@
 //! | make a store fail, on purpose and at a chosen moment | [`chaos`] |
 //! | generate values of every public type for property tests | [`strategies`] |
 //! | drive a store against a plain model | [`model`] |
+//! | have a PostgreSQL server for the time of a test | [`temp_postgres`] |
 //!
 //! That the contract suite bites is tested too: this crate's own tests keep a zoo of stores that are broken in one way
 //! each, and every one is caught by a clause named for that way.
@@ -16,3 +17,5 @@ pub mod contract;
 pub mod model;
 pub mod scenario;
 pub mod strategies;
+#[cfg(unix)]
+pub mod temp_postgres;

@@ -161,7 +161,9 @@ impl TempPostgres {
     /// [`TempPostgresError::Command`] with what the server says.
     pub fn database_from(&self, template: &str) -> Result<TempDatabase<'_>, TempPostgresError> {
         let name = self.new_name();
-        self.administer(&format!("CREATE DATABASE \"{name}\" TEMPLATE \"{template}\""))?;
+        self.administer(&format!(
+            "CREATE DATABASE \"{name}\" TEMPLATE \"{template}\""
+        ))?;
         Ok(TempDatabase { server: self, name })
     }
 
@@ -176,7 +178,10 @@ impl TempPostgres {
         purpose: &str,
         make: impl FnOnce(&str) -> Result<(), E>,
     ) -> Result<String, E> {
-        let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut templates = self
+            .templates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(name) = templates.get(purpose) {
             return Ok(name.clone());
         }
@@ -285,7 +290,11 @@ impl TempPostgres {
         };
         let options = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"];
         let mut command = plain(&psql);
-        output(command.args(options).args(["-d", &self.url(database), "-c", sql]))
+        output(
+            command
+                .args(options)
+                .args(["-d", &self.url(database), "-c", sql]),
+        )
     }
 
     fn administer(&self, sql: &str) -> Result<String, TempPostgresError> {
@@ -311,7 +320,9 @@ impl TempPostgres {
 /// A URL with another database in it.
 fn with_database(url: &str, database: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
-    let (place, query) = rest.split_once('?').map_or((rest, None), |(a, b)| (a, Some(b)));
+    let (place, query) = rest
+        .split_once('?')
+        .map_or((rest, None), |(a, b)| (a, Some(b)));
     let server = place.split('/').next().unwrap_or(place);
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     let known = scheme == "postgres" || scheme == "postgresql";
@@ -325,7 +336,10 @@ mod tests {
     #[test]
     fn the_database_of_a_url_is_replaced_and_nothing_else() {
         for (url, expected) in [
-            ("postgres://u:p@h:1/old?sslmode=require", "postgres://u:p@h:1/new?sslmode=require"),
+            (
+                "postgres://u:p@h:1/old?sslmode=require",
+                "postgres://u:p@h:1/new?sslmode=require",
+            ),
             ("postgresql://h/old", "postgresql://h/new"),
             ("postgres://h", "postgres://h/new"),
             ("postgres://h?host=/tmp", "postgres://h/new?host=/tmp"),

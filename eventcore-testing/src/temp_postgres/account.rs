@@ -65,27 +65,19 @@ pub(super) fn plain(program: &Path) -> Command {
 
 /// Runs a command to its end and gives what it printed.
 pub(super) fn output(command: &mut Command) -> Result<String, TempPostgresError> {
-    let name = || format!("{:?}", command.get_program()).replace('"', "");
-    let failed = |output: String| TempPostgresError::Command {
-        command: name(),
-        output,
-    };
-    let name_of_program = name();
+    let program = command.get_program().to_string_lossy().into_owned();
     let done = command
         .output()
-        .map_err(TempPostgresError::io(format!("run `{name_of_program}`")))?;
+        .map_err(TempPostgresError::io(format!("run `{program}`")))?;
     if !done.status.success() {
         let said = [done.stderr, done.stdout].concat();
         let said = String::from_utf8_lossy(&said).trim().to_owned();
-        let error = TempPostgresError::Command {
-            command: name_of_program,
-            output: format!("{} ({said})", done.status),
-        };
-        return Err(error);
+        return Err(TempPostgresError::Command {
+            command: program,
+            output: format!("{said} ({})", done.status),
+        });
     }
-    String::from_utf8(done.stdout)
-        .map(|text| text.trim().to_owned())
-        .map_err(|_| failed("printed something that is not UTF-8".to_owned()))
+    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
 }
 
 fn id(arguments: &[&str]) -> Result<u32, TempPostgresError> {

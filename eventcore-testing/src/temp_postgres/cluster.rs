@@ -7,9 +7,7 @@ use std::{
 };
 
 use super::{
-    TempPostgresBuilder, TempPostgresError,
-    account::Account,
-    binaries::Binaries,
+    TempPostgresBuilder, TempPostgresError, account::Account, binaries::Binaries,
     supervisor::Supervisor,
 };
 
@@ -69,6 +67,7 @@ impl Cluster {
     pub(super) fn come_up(&self) -> Result<(), TempPostgresError> {
         let start = Instant::now();
         'again: while start.elapsed() < PATIENCE {
+            let before = self.log().len();
             let process = self.supervisor.order("start")?;
             let started = Instant::now();
             let mut alive = false;
@@ -81,8 +80,12 @@ impl Cluster {
                 if ours && lines.nth(6).is_some_and(|line| line.starts_with("ready")) {
                     return Ok(());
                 }
+                let said = self.log().split_off(before);
                 // It refuses while a process of a killed predecessor still ends.
-                let refused = self.log().contains("still in use");
+                let refused = said.contains("still in use");
+                if !ours && !refused && said.contains("FATAL:") {
+                    break 'again;
+                }
                 if (alive || refused) && !ours && start.elapsed() < SIGN_OF_LIFE {
                     self.supervisor.order("stop")?;
                     std::thread::sleep(Duration::from_millis(50));
@@ -95,7 +98,9 @@ impl Cluster {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
-        Err(TempPostgresError::DidNotStart { log: self.log_end() })
+        Err(TempPostgresError::DidNotStart {
+            log: self.log_end(),
+        })
     }
 
     /// Ends all sessions and stops.
@@ -144,7 +149,11 @@ impl Cluster {
     fn access_rules(&self, rules: &[String]) -> Result<(), TempPostgresError> {
         let file = self.folder.join("data/pg_hba.conf");
         let trust = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
-        let rules = rules.iter().map(|rule| format!("{rule}\n")).collect::<String>() + trust;
+        let rules = rules
+            .iter()
+            .map(|rule| format!("{rule}\n"))
+            .collect::<String>()
+            + trust;
         std::fs::write(&file, rules).map_err(TempPostgresError::io("write the access rules"))
     }
 }
@@ -174,7 +183,10 @@ fn arguments(builder: &TempPostgresBuilder, folder: &Path, port: u16) -> Vec<Str
     let ours = [
         ("unix_socket_directories", folder.display().to_string()),
         ("port", port.to_string()),
-        ("listen_addresses", if builder.tcp { "127.0.0.1" } else { "" }.to_owned()),
+        (
+            "listen_addresses",
+            if builder.tcp { "127.0.0.1" } else { "" }.to_owned(),
+        ),
         ("fsync", on(builder.fsync)),
         // Torn pages come from power cuts, and this one is not to survive one.
         ("full_page_writes", on(builder.fsync)),
@@ -184,5 +196,6 @@ fn arguments(builder: &TempPostgresBuilder, folder: &Path, port: u16) -> Vec<Str
     let ours = ours.map(|(name, value)| (name.to_owned(), value));
     // The later one counts.
     let all = ours.into_iter().chain(given);
-    all.flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect()
+    all.flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")])
+        .collect()
 }

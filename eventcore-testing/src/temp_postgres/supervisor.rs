@@ -82,7 +82,9 @@ impl Supervisor {
                 .and_then(|()| answers.read_line(&mut answer)),
             None => Ok(0),
         };
-        told.map_err(TempPostgresError::io(format!("tell the server's supervisor to {order}")))?;
+        told.map_err(TempPostgresError::io(format!(
+            "tell the server's supervisor to {order}"
+        )))?;
         Ok(answer.trim().to_owned())
     }
 }
@@ -90,7 +92,12 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         // The end of its input, and then no zombie.
-        drop(self.orders.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(
+            self.orders
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = child.wait();
     }

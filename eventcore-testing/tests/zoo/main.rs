@@ -14,7 +14,7 @@ mod keys;
 mod reading;
 mod values;
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use eventcore::{EventStore, store::Capabilities};
 use eventcore_memory::InMemoryEventStore;
@@ -22,9 +22,13 @@ use eventcore_testing::contract::{CLAUSES, Harness, claims};
 
 use self::cage::{Caged, Healthy, Specimen};
 
-/// Whether a clause finds fault with a store, and what it says.
+/// What a clause finds wrong with a store. A clause must say so in time: one that hangs has found nothing.
 async fn fault(clause: impl Future<Output = ()> + Send + 'static) -> Option<String> {
-    let error = tokio::spawn(clause).await.err()?;
+    let verdict = tokio::time::timeout(Duration::from_mins(1), tokio::spawn(clause));
+    let error = verdict
+        .await
+        .expect("a clause ends, also on a broken store")
+        .err()?;
     let panic = error.into_panic();
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));

@@ -33,7 +33,7 @@ specimens! {
         async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
             let count = batch.events().len() as u64;
             let first = self.last.fetch_add(count, SeqCst) + 1;
-            if first % 2 == 0 {
+            if first.is_multiple_of(2) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::task::yield_now().await;

@@ -1,0 +1,131 @@
+//! PostgreSQL's SQLSTATEs, and a connection's troubles, as EventCore's kinds of errors.
+
+use eventcore::{
+    GlobalPosition,
+    store::{AppendError, ReadError, StoreError, StoreErrorKind},
+};
+use sqlx::Error;
+
+/// What an operation ran into.
+pub(crate) fn store_error(operation: &'static str, error: Error) -> StoreError {
+    let (kind, remedy) = classify(&error);
+    let detail = if remedy.is_empty() {
+        error.to_string()
+    } else {
+        format!("{error}; {remedy}")
+    };
+    StoreError::new(operation, kind, detail).with_source(error)
+}
+
+fn classify(error: &Error) -> (StoreErrorKind, &'static str) {
+    use StoreErrorKind as Kind;
+    match error {
+        Error::Database(database) => sqlstate(&database.code().unwrap_or_default()),
+        Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => (
+            Kind::Unavailable,
+            "the connection broke or could not be made",
+        ),
+        Error::Tls(_) => (
+            Kind::Access,
+            "TLS failed; is a `tls-` feature of the crate enabled?",
+        ),
+        Error::PoolTimedOut => (Kind::Timeout, "all connections of the pool are in use, or the server does not answer"),
+        Error::PoolClosed => (Kind::Closed, ""),
+        Error::Configuration(_) => (Kind::Access, "the connection URL is not right"),
+        _ => (Kind::Other, ""),
+    }
+}
+
+fn sqlstate(code: &str) -> (StoreErrorKind, &'static str) {
+    use StoreErrorKind as Kind;
+    match code {
+        // Another transaction is in the way; nothing was done.
+        "40001" | "40P01" | "55P03" => (Kind::Busy, ""),
+        "57014" => (
+            Kind::Timeout,
+            "the statement took longer than `statement_timeout`",
+        ),
+        // Shutting down, starting up, too many connections, connection trouble.
+        "57P01" | "57P02" | "57P03" | "53300" => (Kind::Unavailable, ""),
+        "25006" => (
+            Kind::ReadOnly,
+            "connect to the primary: a standby or read-only session cannot append",
+        ),
+        "53100" => (Kind::Full, ""),
+        "28000" | "28P01" => (Kind::Access, "check user and password"),
+        "3D000" => (Kind::Access, "create the database first"),
+        "42501" => (
+            Kind::Access,
+            "the role needs rights on the schema, its tables and functions",
+        ),
+        "3F000" | "42P01" | "42883" => (Kind::Schema, "run `migrate` first"),
+        "XX001" | "XX002" => (Kind::Corrupt, "restore from a backup"),
+        code if code.starts_with("08") => (Kind::Unavailable, ""),
+        _ => (Kind::Other, ""),
+    }
+}
+
+/// Whether the server may have committed although it did not say so.
+fn leaves_outcome_open(error: &Error) -> bool {
+    match error {
+        Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            // The session was ended by force; it may have been after the commit.
+            code.starts_with("57P0") || code.starts_with("08")
+        }
+        Error::PoolTimedOut | Error::PoolClosed | Error::Configuration(_) | Error::Tls(_) => false,
+        // The connection broke while the call was under way.
+        _ => true,
+    }
+}
+
+/// What an append ran into after it was sent.
+pub(crate) fn append_error(error: Error) -> AppendError {
+    let open = leaves_outcome_open(&error);
+    let cause = store_error("append", error);
+    if open {
+        AppendError::OutcomeUnknown(cause)
+    } else {
+        cause.into()
+    }
+}
+
+/// What a read ran into.
+pub(crate) fn read_error(operation: &'static str, error: Error) -> ReadError {
+    store_error(operation, error).into()
+}
+
+/// A row that no append wrote.
+pub(crate) fn corrupt(
+    position: GlobalPosition,
+    reason: &str,
+    source: Box<dyn std::error::Error + Send + Sync>,
+) -> ReadError {
+    ReadError::CorruptRecord {
+        position,
+        reason: reason.to_owned(),
+        source: Some(source),
+    }
+}
+
+/// The same cause for another of those who travelled together.
+pub(crate) fn again(error: &AppendError) -> AppendError {
+    match error {
+        AppendError::OutcomeUnknown(cause) => AppendError::OutcomeUnknown(cause.clone()),
+        AppendError::Store(cause) => cause.clone().into(),
+        other => StoreError::new("append", StoreErrorKind::Other, other.to_string()).into(),
+    }
+}
+
+/// The same cause for another reader.
+pub(crate) fn read_again(error: &ReadError) -> ReadError {
+    match error {
+        ReadError::Store(cause) => cause.clone().into(),
+        other => StoreError::new("read", StoreErrorKind::Other, other.to_string()).into(),
+    }
+}
+
+/// The tasks are gone.
+pub(crate) fn closed(operation: &'static str) -> StoreError {
+    StoreError::new(operation, StoreErrorKind::Closed, "`close` was called")
+}

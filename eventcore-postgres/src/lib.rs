@@ -1,0 +1,29 @@
+//! An event store on PostgreSQL.
+//!
+//! * Connect with [`PostgresEventStore::connect`], or over a pool of your own with [`PostgresEventStore::from_pool`];
+//!   make the tables with [`PostgresEventStore::migrate`], which is safe to run from many processes at once.
+//! * Isolation: appends are serialisable (one at a time decides, over all processes); each read sees one snapshot.
+//! * One round trip to read any number of streams, one to append to any number of them. What waits at the same moment
+//!   travels together.
+//! * A command whose acknowledgement was lost is never doubled and never lost: its key is written with its events, and
+//!   `execute` asks before it decides anew.
+//!
+//! The path of an append: [`store`] puts it into a bounded queue; the task in [`appends`] takes what waits and calls the
+//! function of `sql/002_append.sql` once. The path of a read: a queue, the task in [`reads`], one statement.
+
+mod append_call;
+mod appends;
+mod connection;
+mod errors;
+mod log_page;
+mod options;
+mod read_call;
+mod reads;
+mod row;
+mod schema;
+mod store;
+
+pub use self::{
+    options::{PostgresOptions, SchemaName, SchemaNameError},
+    store::PostgresEventStore,
+};

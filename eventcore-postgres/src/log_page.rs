@@ -1,0 +1,186 @@
+//! Pages of the log, and receipts.
+
+use eventcore::{
+    CorrelationId, EventFilter, EventId, GlobalPosition, StreamId, StreamVersion,
+    store::{AppendReceipt, AppendedEvent, KeptReceipt, Page, ReadError, StreamFilter},
+};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::{
+    append_call::key_id,
+    connection::Mode,
+    options::SchemaName,
+    row::{COLUMNS, Rows},
+};
+
+/// The most rows looked at for one page, where no index decides.
+const WINDOW: i64 = 50_000;
+
+/// The statements that read the log.
+#[derive(Clone, Debug)]
+pub(crate) struct PageCall {
+    schema: SchemaName,
+    mode: Mode,
+}
+
+impl PageCall {
+    pub(crate) fn new(schema: &SchemaName, mode: Mode) -> Self {
+        Self {
+            schema: schema.clone(),
+            mode,
+        }
+    }
+
+    /// One page, and the end of the log, from one snapshot.
+    pub(crate) async fn run(
+        &self,
+        connection: &mut PgConnection,
+        after: GlobalPosition,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<Result<Page, ReadError>, sqlx::Error> {
+        let types: Option<Vec<&str>> = filter
+            .get_types()
+            .map(|types| types.iter().map(eventcore::EventType::as_str).collect());
+        let (mut exact, mut prefix): (Option<Vec<&str>>, Option<&str>) = (None, None);
+        match filter.get_streams() {
+            StreamFilter::Exact(streams) => {
+                exact = Some(streams.iter().map(StreamId::as_str).collect());
+            }
+            StreamFilter::Prefix(literal) => prefix = Some(literal.as_str()),
+            _ => {}
+        }
+        let category = prefix
+            .and_then(|prefix| prefix.split_once(':'))
+            .map(|(name, _)| name);
+        let indexed = exact.is_some() || types.is_some() || category.is_some();
+        // Where no index decides, a stretch of the log is looked at and not more.
+        let until = if indexed {
+            i64::MAX
+        } else {
+            after.to_i64().saturating_add(WINDOW)
+        };
+        let sql = self.sql(&[
+            (types.is_some(), " AND e.type = ANY ($4)"),
+            (exact.is_some(), " AND e.stream = ANY ($5)"),
+            (prefix.is_some(), " AND starts_with(e.stream, $6)"),
+            (category.is_some(), " AND split_part(e.stream, ':', 1) = $7"),
+        ]);
+        let statement = sqlx::query(AssertSqlSafe(sql))
+            .bind(after.to_i64())
+            .bind(until)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(types.unwrap_or_default())
+            .bind(exact.unwrap_or_default())
+            .bind(prefix.unwrap_or_default())
+            .bind(category.unwrap_or_default());
+        let found = self.mode.read(connection, statement).await?;
+        let mut end = GlobalPosition::START;
+        let mut rows = Rows::default();
+        let mut events = Vec::with_capacity(found.len());
+        for row in &found {
+            end = GlobalPosition::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
+            if row.try_get::<Option<i64>, _>(1)?.is_none() {
+                continue;
+            }
+            match rows.event(row, 1) {
+                Ok(event) => events.push(event),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let looked_at = GlobalPosition::try_from(until)
+            .unwrap_or(end)
+            .min(end)
+            .max(after);
+        let next = match events.last() {
+            Some(last) if events.len() == limit => last.position(),
+            _ => looked_at,
+        };
+        Ok(Ok(Page {
+            at_end: next >= end,
+            events,
+            next,
+        }))
+    }
+
+    /// The end of the log comes with every row, and alone when there is none.
+    fn sql(&self, conditions: &[(bool, &str)]) -> String {
+        let columns: Vec<String> = COLUMNS
+            .split(", ")
+            .map(|column| format!("p.{column}"))
+            .collect();
+        let mut wanted = String::from("e.position > $1 AND e.position <= $2");
+        for (given, condition) in conditions {
+            if *given {
+                wanted.push_str(condition);
+            }
+        }
+        // Parameters that no condition uses are named all the same, so that every statement takes the same.
+        self.schema.fill(&format!(
+            "SELECT h.position, {columns}
+             FROM (SELECT coalesce(max(position), 0) AS position FROM {{schema}}.events) h
+             LEFT JOIN LATERAL (
+                 SELECT * FROM {{schema}}.events e WHERE {wanted} ORDER BY e.position LIMIT $3
+             ) p ON true
+             WHERE $4::text[] IS NOT NULL AND $5::text[] IS NOT NULL AND $6::text IS NOT NULL AND $7::text IS NOT NULL
+             ORDER BY p.position",
+            columns = columns.join(", "),
+        ))
+    }
+}
+
+/// The statement that finds what a key appended.
+#[derive(Clone, Debug)]
+pub(crate) struct ReceiptCall {
+    sql: String,
+    mode: Mode,
+}
+
+impl ReceiptCall {
+    pub(crate) fn new(schema: &SchemaName, mode: Mode) -> Self {
+        let sql = schema.fill(
+            "SELECT c.fingerprint, c.correlation_id, e.position, e.id, e.stream, e.version
+             FROM {schema}.commands c
+             LEFT JOIN {schema}.events e
+                 ON e.position >= c.first_position AND e.position < c.first_position + c.events
+             WHERE c.key = $1 ORDER BY e.position",
+        );
+        Self { sql, mode }
+    }
+
+    pub(crate) async fn run(
+        &self,
+        connection: &mut PgConnection,
+        key: &str,
+    ) -> Result<Option<KeptReceipt>, sqlx::Error> {
+        let statement = sqlx::query(AssertSqlSafe(self.sql.as_str())).bind(key_id(key).0);
+        let found = self.mode.read(connection, statement).await?;
+        let Some(first) = found.first() else {
+            return Ok(None);
+        };
+        let decode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
+        let mut events = Vec::with_capacity(found.len());
+        for row in &found {
+            let Some(position) = row.try_get::<Option<i64>, _>(2)? else {
+                continue;
+            };
+            events.push(AppendedEvent {
+                id: EventId::try_from(row.try_get::<Uuid, _>(3)?).map_err(|e| decode(e.into()))?,
+                stream: StreamId::try_new(row.try_get::<&str, _>(4)?)
+                    .map_err(|e| decode(e.into()))?,
+                version: StreamVersion::try_from(row.try_get::<i64, _>(5)?)
+                    .map_err(|e| decode(e.into()))?,
+                position: GlobalPosition::try_from(position).map_err(|e| decode(e.into()))?,
+            });
+        }
+        Ok(Some(KeptReceipt {
+            fingerprint: first.try_get(0)?,
+            receipt: AppendReceipt {
+                events,
+                correlation_id: CorrelationId::from(first.try_get::<Uuid, _>(1)?),
+                replayed: true,
+            },
+        }))
+    }
+}

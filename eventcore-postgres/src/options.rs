@@ -1,0 +1,187 @@
+//! What can be chosen when a store is opened.
+
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+
+/// How a store uses its database.
+///
+/// ```
+/// use std::time::Duration;
+/// use eventcore_postgres::{PostgresOptions, SchemaName};
+///
+/// let options = PostgresOptions::new()
+///     .schema(SchemaName::try_new("billing_events")?)
+///     .statement_timeout(Duration::from_secs(10));
+/// # Ok::<(), eventcore_postgres::SchemaNameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresOptions {
+    pub(crate) schema: SchemaName,
+    pub(crate) max_connections: u32,
+    pub(crate) acquire_timeout: Duration,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) queue: usize,
+    pub(crate) prepared_statements: bool,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PostgresOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            schema: SchemaName::default(),
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(30),
+            queue: 4096,
+            prepared_statements: true,
+        }
+    }
+
+    /// The schema that holds the tables; `eventcore` if not set.
+    #[must_use]
+    pub fn schema(mut self, schema: SchemaName) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// The most connections of the store's own pool; 8 if not set, at least 1. Not used with
+    /// [`from_pool`](crate::PostgresEventStore::from_pool).
+    #[must_use]
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.max_connections = connections.max(1);
+        self
+    }
+
+    /// How long to wait for a connection; 10 seconds if not set. Not used with
+    /// [`from_pool`](crate::PostgresEventStore::from_pool).
+    #[must_use]
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// How long the server may work on one statement; 30 seconds if not set. Not used with
+    /// [`from_pool`](crate::PostgresEventStore::from_pool).
+    #[must_use]
+    pub fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout;
+        self
+    }
+
+    /// How many appends, and how many reads, may wait before callers have to; 4,096 if not set, at least 1.
+    #[must_use]
+    pub fn queue(mut self, operations: usize) -> Self {
+        self.queue = operations.clamp(1, 1 << 20);
+        self
+    }
+
+    /// Whether statements are prepared once per connection; yes, if not set. Turn it off behind a pooler that hands
+    /// each transaction to another server connection and does not follow prepared statements.
+    #[must_use]
+    pub fn prepared_statements(mut self, prepared: bool) -> Self {
+        self.prepared_statements = prepared;
+        self
+    }
+}
+
+/// The name of a schema: 1 to 40 lower-case letters, digits and `_`, beginning with a letter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SchemaName(Arc<str>);
+
+/// A text that is no [`SchemaName`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaNameError {
+    name: String,
+}
+
+impl fmt::Display for SchemaNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a schema name has 1 to 40 lower-case letters, digits and `_`, begins with a letter, and is not `pg_...`; \
+             got {:?}",
+            self.name
+        )
+    }
+}
+
+impl std::error::Error for SchemaNameError {}
+
+impl SchemaName {
+    /// The name, checked: it becomes part of SQL, so nothing that needs quoting is let in.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaNameError`], which quotes the input.
+    pub fn try_new(name: impl AsRef<str>) -> Result<Self, SchemaNameError> {
+        let name = name.as_ref();
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+        if !begins || name.len() > 40 || !name.chars().all(fits) || name.starts_with("pg_") {
+            return Err(SchemaNameError {
+                name: name.chars().take(64).collect(),
+            });
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// SQL with the schema's name in the places for it.
+    pub(crate) fn fill(&self, sql: &str) -> String {
+        // The name needs no quotes as text; as an identifier it is quoted, since it may be a key word.
+        sql.replace("{schema_text}", &self.0)
+            .replace("{schema}", &format!("\"{}\"", self.0))
+    }
+}
+
+impl Default for SchemaName {
+    fn default() -> Self {
+        Self("eventcore".into())
+    }
+}
+
+impl FromStr for SchemaName {
+    type Err = SchemaNameError;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::try_new(name)
+    }
+}
+
+impl fmt::Display for SchemaName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_needs_quoting_is_a_schema_name() {
+        assert!(SchemaName::try_new("billing_events2").is_ok());
+        for bad in [
+            "",
+            "2b",
+            "a-b",
+            "a\"b",
+            "A",
+            "a b",
+            "pg_mine",
+            &"a".repeat(41),
+            "é",
+        ] {
+            let error = SchemaName::try_new(bad).unwrap_err();
+            assert!(error.to_string().contains(&format!("{bad:?}")), "{error}");
+        }
+    }
+}

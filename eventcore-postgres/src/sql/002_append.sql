@@ -1,0 +1,59 @@
+-- Appends a group of batches, each whole or not at all, and is the only place where order is decided.
+--
+-- e_*: the expectations of all batches; n_*: their new events; b_*: one element for each batch.
+-- Result: the position before the first new event; the batches whose key is known already; the expectations (their
+-- ordinals) that do not hold, with the versions found. Everything that is not named there was appended.
+--
+-- The lock comes first. Whoever holds it sees everything that was committed before, since at READ COMMITTED each
+-- statement of a volatile function has a snapshot of its own, taken after the lock was granted. So positions follow
+-- commits without a hole, and every expectation is judged against what is really there.
+CREATE FUNCTION {schema}.append(
+    e_batch integer[], e_stream text[], e_version bigint[],
+    n_batch integer[], n_stream text[], n_version bigint[], n_type text[], n_schema integer[], n_id uuid[],
+    n_payload bytea[],
+    b_key uuid[], b_key_text text[], b_fingerprint uuid[], b_correlation uuid[], b_causation uuid[],
+    b_recorded bigint[], b_metadata text[], b_events integer[],
+    OUT base bigint, OUT known integer[], OUT stale integer[], OUT actual bigint[]
+) LANGUAGE plpgsql AS $$
+DECLARE
+    refused integer[] := '{}';
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'append needs READ COMMITTED, the transaction has %', current_setting('transaction_isolation')
+            USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('eventcore.order.{schema_text}', 0));
+
+    SELECT coalesce(array_agg(b.batch), '{}') INTO known
+    FROM unnest(b_key) WITH ORDINALITY AS b (key, batch)
+    WHERE EXISTS (SELECT FROM {schema}.commands c WHERE c.key = b.key);
+
+    SELECT coalesce(array_agg(e.ordinal), '{}'), coalesce(array_agg(e.head), '{}'),
+        coalesce(array_agg(DISTINCT e.batch), '{}')
+    INTO stale, actual, refused
+    FROM (
+        SELECT e.ordinal, e.batch, e.version, coalesce((
+            SELECT v.version FROM {schema}.events v WHERE v.stream = e.stream ORDER BY v.version DESC LIMIT 1
+        ), 0) AS head
+        FROM unnest(e_batch, e_stream, e_version) WITH ORDINALITY AS e (batch, stream, version, ordinal)
+    ) e
+    WHERE e.head <> e.version;
+    refused := refused || known;
+
+    SELECT coalesce(max(e.position), 0) INTO base FROM {schema}.events e;
+
+    INSERT INTO {schema}.events (position, stream, version, type, schema, id, correlation_id, causation_id,
+        recorded_at, metadata, payload)
+    SELECT base + row_number() OVER (ORDER BY n.ordinal), n.stream, n.version, n.type, n.schema, n.id,
+        b_correlation[n.batch], b_causation[n.batch], b_recorded[n.batch], b_metadata[n.batch], n.payload
+    FROM unnest(n_batch, n_stream, n_version, n_type, n_schema, n_id, n_payload)
+        WITH ORDINALITY AS n (batch, stream, version, type, schema, id, payload, ordinal)
+    WHERE n.batch <> ALL (refused);
+
+    INSERT INTO {schema}.commands (key, key_text, fingerprint, correlation_id, first_position, events)
+    SELECT b.key, b.key_text, b.fingerprint, b.correlation,
+        base + 1 + sum(b.events) OVER (ORDER BY b.batch) - b.events, b.events
+    FROM unnest(b_key, b_key_text, b_fingerprint, b_correlation, b_events)
+        WITH ORDINALITY AS b (key, key_text, fingerprint, correlation, events, batch)
+    WHERE b.batch <> ALL (refused) AND b.key IS NOT NULL;
+END $$;
