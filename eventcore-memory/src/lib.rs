@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use eventcore::{
-    EventFilter, EventStore, GlobalPosition, IdempotencyKey, Turnstile,
+    Commons, EventFilter, EventStore, GlobalPosition, IdempotencyKey,
     store::{
         AppendBatch, AppendError, AppendReceipt, Capabilities, EventChunks, KeptReceipt, Page,
         PageSize, ReadError, ReadFrom, StreamRead,
@@ -38,7 +38,7 @@ pub struct InMemoryEventStore {
 #[derive(Debug, Default)]
 struct Shared {
     log: RwLock<Log>,
-    turnstile: Turnstile,
+    commons: Commons,
 }
 
 /// How many events a reader copies or looks at before it lets writers in again.
@@ -48,6 +48,17 @@ impl InMemoryEventStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store whose commands keep up to this number of folded states; see
+    /// [`Commons::keeping`].
+    pub fn keeping_folds(states: usize) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                commons: Commons::keeping(states),
+                ..Shared::default()
+            }),
+        }
     }
 
     // Every change of the log is checked before it begins and cannot panic half way, so a poisoned lock is sound.
@@ -102,8 +113,8 @@ impl EventStore for InMemoryEventStore {
         Capabilities::none()
     }
 
-    fn turnstile(&self) -> &Turnstile {
-        &self.shared.turnstile
+    fn commons(&self) -> &Commons {
+        &self.shared.commons
     }
 
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {

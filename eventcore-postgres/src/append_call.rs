@@ -46,7 +46,7 @@ struct Arrays<'b> {
     n_stream: Vec<&'b str>,
     n_version: Vec<i64>,
     n_type: Vec<&'b str>,
-    n_schema: Vec<i32>,
+    n_schema: Vec<i64>,
     n_id: Vec<Uuid>,
     n_payload: Vec<&'b [u8]>,
     b_key: Vec<Option<Uuid>>,
@@ -71,13 +71,13 @@ impl<'b> Arrays<'b> {
             versions.push(expected.version.to_i64());
         }
         for event in batch.events() {
-            versions[event.stream] += 1;
+            // A version near the end of all numbers is never there; the server is to say so.
+            versions[event.stream] = versions[event.stream].saturating_add(1);
             self.n_batch.push(number);
             self.n_stream.push(batch.stream_of(event).as_str());
             self.n_version.push(versions[event.stream]);
             self.n_type.push(event.event.event_type().as_str());
-            self.n_schema
-                .push(i32::try_from(event.event.schema().get()).unwrap_or(i32::MAX));
+            self.n_schema.push(event.event.schema().get().into());
             self.n_id.push(event.id.into());
             self.n_payload.push(event.event.payload().as_bytes());
         }

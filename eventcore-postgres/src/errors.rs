@@ -29,7 +29,10 @@ fn classify(error: &Error) -> (StoreErrorKind, &'static str) {
             Kind::Access,
             "TLS failed; is a `tls-` feature of the crate enabled?",
         ),
-        Error::PoolTimedOut => (Kind::Timeout, "all connections of the pool are in use, or the server does not answer"),
+        Error::PoolTimedOut => (
+            Kind::Timeout,
+            "all connections of the pool are in use, or the server does not answer",
+        ),
         Error::PoolClosed => (Kind::Closed, ""),
         Error::Configuration(_) => (Kind::Access, "the connection URL is not right"),
         _ => (Kind::Other, ""),

@@ -20,6 +20,7 @@ pub struct PostgresOptions {
     pub(crate) acquire_timeout: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) queue: usize,
+    pub(crate) kept_folds: usize,
     pub(crate) prepared_statements: bool,
 }
 
@@ -38,6 +39,7 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
             queue: 4096,
+            kept_folds: 4096,
             prepared_statements: true,
         }
     }
@@ -70,6 +72,14 @@ impl PostgresOptions {
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
+        self
+    }
+
+    /// How many folded states are kept between commands; 4,096 if not set, none for 0. See
+    /// [`Commons::keeping`](eventcore::Commons::keeping).
+    #[must_use]
+    pub fn kept_folds(mut self, states: usize) -> Self {
+        self.kept_folds = states;
         self
     }
 

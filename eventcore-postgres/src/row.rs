@@ -43,7 +43,7 @@ impl Rows {
         let event_type = self
             .event_type(text(3)?)
             .map_err(|e| corrupt(position, "its type", e.into()))?;
-        let schema: i32 = row.try_get(first + 4).map_err(failed)?;
+        let schema = integer(4)?;
         let schema = u32::try_from(schema)
             .ok()
             .and_then(SchemaVersion::new)

@@ -10,7 +10,10 @@ use sqlx::{
 use crate::{errors::store_error, options::SchemaName};
 
 /// Each step is applied once, in order, and never changed after a release.
-const STEPS: [&str; 2] = [include_str!("sql/001_events.sql"), include_str!("sql/002_append.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("sql/001_events.sql"),
+    include_str!("sql/002_append.sql"),
+];
 
 const MIGRATE: &str = "migrate";
 
@@ -24,7 +27,8 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &SchemaName) -> Result<(), St
     let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
     let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
     // One at a time, until commit; the name keeps it apart from locks of others.
-    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('eventcore.migrate.{schema_text}', 0))";
+    let lock =
+        "SELECT pg_advisory_xact_lock(hashtextextended('eventcore.migrate.{schema_text}', 0))";
     run(&mut transaction, schema, lock).await.map_err(failed)?;
     ledger(&mut transaction, schema).await.map_err(failed)?;
     let version = version(&mut transaction, schema).await.map_err(failed)?;
@@ -34,7 +38,10 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &SchemaName) -> Result<(), St
     }
     for (number, step) in STEPS.iter().enumerate().skip(done) {
         run(&mut transaction, schema, step).await.map_err(failed)?;
-        let note = format!("INSERT INTO {{schema}}.migrations (version) VALUES ({})", number + 1);
+        let note = format!(
+            "INSERT INTO {{schema}}.migrations (version) VALUES ({})",
+            number + 1
+        );
         run(&mut transaction, schema, &note).await.map_err(failed)?;
     }
     transaction.commit().await.map_err(failed)
@@ -59,7 +66,11 @@ async fn acquire(
             Ok(Ok(connection)) => drop(connection),
             Err(_) => {
                 let text = format!("the server does not answer; {timed_out}");
-                return Err(StoreError::new(operation, StoreErrorKind::Unavailable, text));
+                return Err(StoreError::new(
+                    operation,
+                    StoreErrorKind::Unavailable,
+                    text,
+                ));
             }
         }
     }
@@ -69,7 +80,8 @@ async fn acquire(
 /// Makes the schema and its ledger where they are missing. `IF NOT EXISTS` would ask for the right to make them also
 /// where they are there already.
 async fn ledger(connection: &mut PgConnection, schema: &SchemaName) -> Result<(), sqlx::Error> {
-    let missing = "SELECT to_regnamespace('{schema}') IS NULL, to_regclass('{schema}.migrations') IS NULL";
+    let missing =
+        "SELECT to_regnamespace('{schema}') IS NULL, to_regclass('{schema}.migrations') IS NULL";
     let row = fetch(connection, schema, missing).await?;
     if row.try_get(0)? {
         run(connection, schema, "CREATE SCHEMA {schema}").await?;
@@ -105,7 +117,9 @@ pub(crate) async fn check(pool: &PgPool, schema: &SchemaName) -> Result<bool, St
         }
     }
     let default = "SELECT current_setting('default_transaction_isolation') = 'read committed'";
-    let row = fetch(&mut connection, schema, default).await.map_err(failed)?;
+    let row = fetch(&mut connection, schema, default)
+        .await
+        .map_err(failed)?;
     row.try_get(0).map_err(failed)
 }
 
@@ -131,7 +145,9 @@ async fn fetch(
     schema: &SchemaName,
     sql: &str,
 ) -> Result<sqlx::postgres::PgRow, sqlx::Error> {
-    connection.fetch_one(sqlx::raw_sql(AssertSqlSafe(schema.fill(sql)))).await
+    connection
+        .fetch_one(sqlx::raw_sql(AssertSqlSafe(schema.fill(sql))))
+        .await
 }
 
 async fn run(
@@ -139,6 +155,8 @@ async fn run(
     schema: &SchemaName,
     sql: &str,
 ) -> Result<(), sqlx::Error> {
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(schema.fill(sql)))).await?;
+    connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(schema.fill(sql))))
+        .await?;
     Ok(())
 }

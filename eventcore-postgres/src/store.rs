@@ -4,7 +4,7 @@ use std::{str::FromStr, sync::Arc};
 
 use async_trait::async_trait;
 use eventcore::{
-    EventFilter, EventStore, GlobalPosition, IdempotencyKey, RecordedEvent, Turnstile,
+    Commons, EventFilter, EventStore, GlobalPosition, IdempotencyKey, RecordedEvent,
     store::{
         AppendBatch, AppendError, AppendReceipt, Capabilities, EventChunks, KeptReceipt, Page,
         PageSize, ReadError, ReadFrom, StoreError, StoreErrorKind, StreamRead,
@@ -44,7 +44,7 @@ struct Shared {
     read_call: ReadCall,
     page_call: PageCall,
     receipt_call: ReceiptCall,
-    turnstile: Turnstile,
+    commons: Commons,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -158,7 +158,7 @@ impl PostgresEventStore {
                 read_call,
                 page_call: PageCall::new(schema, mode),
                 receipt_call,
-                turnstile: Turnstile::new(),
+                commons: Commons::keeping(options.kept_folds),
                 tasks: Mutex::new(tasks),
             }),
         })
@@ -262,8 +262,8 @@ impl EventStore for PostgresEventStore {
             .outcome_can_be_unknown()
     }
 
-    fn turnstile(&self) -> &Turnstile {
-        &self.shared.turnstile
+    fn commons(&self) -> &Commons {
+        &self.shared.commons
     }
 
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
@@ -341,7 +341,9 @@ impl EventStore for PostgresEventStore {
         );
         in_a_task(OPERATION, async move {
             let mut connection = pool.acquire().await.map_err(|e| read_error(OPERATION, e))?;
-            let page = call.run(&mut connection, after, &filter, limit.into()).await;
+            let page = call
+                .run(&mut connection, after, &filter, limit.into())
+                .await;
             connection::done(&pool, &page);
             page.map_err(|e| read_error(OPERATION, e))?
         })

@@ -1,5 +1,8 @@
 //! The store contract and the comparison with a plain model, on a server of this machine.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by a panic"
+)]
 
 mod support;
 
@@ -7,8 +10,10 @@ use eventcore::store::Capabilities;
 use eventcore_testing::{contract::Harness, model, temp_postgres::TempPostgres};
 use support::{connect, migrated, migrated_on, open};
 
-const CAPABILITIES: Capabilities =
-    Capabilities::none().durable().multi_process().outcome_can_be_unknown();
+const CAPABILITIES: Capabilities = Capabilities::none()
+    .durable()
+    .multi_process()
+    .outcome_can_be_unknown();
 
 async fn harness() -> Harness {
     let database = migrated();
@@ -37,10 +42,14 @@ fn postgresql_18_answers_as_the_model() {
         Err(error) => return println!("skipped: {error}"),
     };
     assert_eq!(server.version(), Some(18));
-    model::check_reopening(12, || migrated_on(&server), |database| {
-        let url = database.url();
-        async move { connect(&url).await }
-    });
+    model::check_reopening(
+        12,
+        || migrated_on(&server),
+        |database| {
+            let url = database.url();
+            async move { connect(&url).await }
+        },
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

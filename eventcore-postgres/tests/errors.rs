@@ -1,5 +1,8 @@
 //! What is in the way of a store, told by kind, cause and remedy.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by a panic"
+)]
 
 mod support;
 
@@ -39,7 +42,9 @@ fn quick() -> PostgresOptions {
 async fn neither(url: &str, kind: StoreErrorKind, words: &[&str]) {
     let start = Instant::now();
     let opened = PostgresEventStore::connect(url, quick()).await.unwrap_err();
-    let migrated = PostgresEventStore::migrate(url, &quick()).await.unwrap_err();
+    let migrated = PostgresEventStore::migrate(url, &quick())
+        .await
+        .unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(10));
     for error in [opened, migrated] {
         check(&error, kind, words);
@@ -63,12 +68,20 @@ fn store_error(error: AppendError) -> StoreError {
 }
 
 fn as_user(database: &TempDatabase<'_>, user: &str) -> String {
-    database.tcp_url().unwrap().replace("postgres@", &format!("{user}@"))
+    database
+        .tcp_url()
+        .unwrap()
+        .replace("postgres@", &format!("{user}@"))
 }
 
 #[tokio::test]
 async fn a_wrong_url() {
-    for url in ["", "here", "postgres://localhost:port/db", "postgres://u@h/db?sslmode=maybe"] {
+    for url in [
+        "",
+        "here",
+        "postgres://localhost:port/db",
+        "postgres://u@h/db?sslmode=maybe",
+    ] {
         neither(url, StoreErrorKind::Access, &["URL"]).await;
     }
 }
@@ -77,30 +90,53 @@ async fn a_wrong_url() {
 async fn a_wrong_password() {
     let database = migrated_on(server());
     let url = as_user(&database, "alice:wrong");
-    neither(&url, StoreErrorKind::Access, &["alice", "check user and password"]).await;
+    neither(
+        &url,
+        StoreErrorKind::Access,
+        &["alice", "check user and password"],
+    )
+    .await;
     let right = as_user(&database, "alice:right");
-    let error = PostgresEventStore::connect(&right, quick()).await.unwrap_err();
+    let error = PostgresEventStore::connect(&right, quick())
+        .await
+        .unwrap_err();
     check(&error, StoreErrorKind::Access, &["permission denied"]);
 }
 
 #[tokio::test]
 async fn a_missing_user() {
     let url = as_user(&migrated_on(server()), "carol");
-    neither(&url, StoreErrorKind::Access, &["carol", "check user and password"]).await;
+    neither(
+        &url,
+        StoreErrorKind::Access,
+        &["carol", "check user and password"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_missing_database() {
     let url = server().url("nowhere");
-    neither(&url, StoreErrorKind::Access, &["nowhere", "create the database"]).await;
+    neither(
+        &url,
+        StoreErrorKind::Access,
+        &["nowhere", "create the database"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn missing_rights() {
     let database = migrated_on(server());
     let url = as_user(&database, "bob");
-    let error = PostgresEventStore::connect(&url, quick()).await.unwrap_err();
-    check(&error, StoreErrorKind::Access, &["permission denied", "needs rights"]);
+    let error = PostgresEventStore::connect(&url, quick())
+        .await
+        .unwrap_err();
+    check(
+        &error,
+        StoreErrorKind::Access,
+        &["permission denied", "needs rights"],
+    );
     // Enough to look, not to append.
     let grant = "GRANT USAGE ON SCHEMA eventcore TO bob;
         GRANT SELECT ON ALL TABLES IN SCHEMA eventcore TO bob";
@@ -127,7 +163,9 @@ async fn nobody_listens() {
 async fn somebody_listens_and_never_answers() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://postgres@{}/db", listener.local_addr().unwrap());
-    let error = PostgresEventStore::connect(&url, quick()).await.unwrap_err();
+    let error = PostgresEventStore::connect(&url, quick())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("does not answer"), "{error}");
 }
@@ -136,11 +174,17 @@ async fn somebody_listens_and_never_answers() {
 async fn a_server_that_only_reads() {
     let database = migrated_on(server());
     let read_only = "ALTER DATABASE {} SET default_transaction_read_only = on";
-    database.sql(&read_only.replace("{}", database.name())).unwrap();
+    database
+        .sql(&read_only.replace("{}", database.name()))
+        .unwrap();
     let store = open(&database).await;
     assert!(log(&store).await.is_empty());
     let error = store_error(store.append(batch(&[("a", 0)], "1")).await.unwrap_err());
-    check(&error, StoreErrorKind::ReadOnly, &["connect to the primary"]);
+    check(
+        &error,
+        StoreErrorKind::ReadOnly,
+        &["connect to the primary"],
+    );
     assert!(!error.is_retriable());
 }
 
@@ -154,12 +198,20 @@ async fn no_connection_is_free() {
         .await
         .unwrap();
     let options = PostgresOptions::new();
-    let store = PostgresEventStore::from_pool(pool.clone(), options.clone()).await.unwrap();
+    let store = PostgresEventStore::from_pool(pool.clone(), options.clone())
+        .await
+        .unwrap();
     let taken = pool.acquire().await.unwrap();
     let error = store_error(store.append(batch(&[("a", 0)], "1")).await.unwrap_err());
-    check(&error, StoreErrorKind::Timeout, &["all connections of the pool are in use"]);
+    check(
+        &error,
+        StoreErrorKind::Timeout,
+        &["all connections of the pool are in use"],
+    );
     assert!(error.is_retriable());
-    let error = PostgresEventStore::from_pool(pool.clone(), options).await.unwrap_err();
+    let error = PostgresEventStore::from_pool(pool.clone(), options)
+        .await
+        .unwrap_err();
     check(&error, StoreErrorKind::Timeout, &["in use"]);
     drop(taken);
     store.append(batch(&[("a", 0)], "1")).await.unwrap();
@@ -169,7 +221,9 @@ async fn no_connection_is_free() {
 async fn a_statement_that_takes_too_long() {
     let database = migrated_on(server());
     let options = PostgresOptions::new().statement_timeout(Duration::from_millis(200));
-    let store = PostgresEventStore::connect(&database.url(), options).await.unwrap();
+    let store = PostgresEventStore::connect(&database.url(), options)
+        .await
+        .unwrap();
     let pool = support::pool(&database.url(), 1).await;
     let mut slow = pool.begin().await.unwrap();
     let lock = "LOCK TABLE eventcore.events IN ACCESS EXCLUSIVE MODE";
@@ -199,7 +253,11 @@ async fn an_error_of_the_applications_trigger_is_its_own_and_hurts_no_neighbour(
     let store = with_trigger(&database, "RAISE EXCEPTION 'not on a Sunday'").await;
     let appending = (0..50).map(|number| {
         let store = store.clone();
-        let name = if number == 25 { "bad".to_owned() } else { format!("good:{number}") };
+        let name = if number == 25 {
+            "bad".to_owned()
+        } else {
+            format!("good:{number}")
+        };
         tokio::spawn(async move { store.append(batch(&[(&name, 0)], "1")).await })
     });
     let mut refused = Vec::new();
@@ -231,9 +289,14 @@ async fn a_closed_store_says_so() {
     let database = migrated_on(server());
     let app = support::pool(&database.url(), 3).await;
     let options = PostgresOptions::new();
-    let over_pool = PostgresEventStore::from_pool(app.clone(), options).await.unwrap();
+    let over_pool = PostgresEventStore::from_pool(app.clone(), options)
+        .await
+        .unwrap();
     for store in [open(&database).await, over_pool] {
-        store.append(batch(&[("a", log(&store).await.len() as u64)], "1")).await.unwrap();
+        store
+            .append(batch(&[("a", log(&store).await.len() as u64)], "1"))
+            .await
+            .unwrap();
         let clone = store.clone();
         store.close().await;
         store.close().await;
@@ -253,5 +316,8 @@ async fn a_closed_store_says_so() {
             assert!(told.contains("the store is closed"), "{told}");
         }
     }
-    assert!(app.acquire().await.is_ok(), "the application's pool stays open");
+    assert!(
+        app.acquire().await.is_ok(),
+        "the application's pool stays open"
+    );
 }

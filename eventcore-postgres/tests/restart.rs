@@ -1,6 +1,9 @@
 //! A server that goes away and comes back while commands are under way.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by a panic"
+)]
 
 mod support;
 
@@ -93,7 +96,10 @@ async fn what_was_acknowledged_is_there_once_whenever_the_server_dies() {
     let server = TempPostgres::builder().start().unwrap();
     let database = migrated_on(&server);
     let store = open(&database).await;
-    let (stop, ledger) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<String>>>::default());
+    let (stop, ledger) = (
+        Arc::<AtomicBool>::default(),
+        Arc::<Mutex<Vec<String>>>::default(),
+    );
     let writers: Vec<_> = (0..8)
         .map(|number| {
             let (stop, ledger) = (Arc::clone(&stop), Arc::clone(&ledger));
@@ -101,12 +107,19 @@ async fn what_was_acknowledged_is_there_once_whenever_the_server_dies() {
         })
         .collect();
     let acknowledged = || ledger.lock().unwrap().len();
-    let ends: [fn(&TempPostgres) -> _; 4] =
-        [TempPostgres::kill, TempPostgres::stop, TempPostgres::kill, TempPostgres::kill];
+    let ends: [fn(&TempPostgres) -> _; 4] = [
+        TempPostgres::kill,
+        TempPostgres::stop,
+        TempPostgres::kill,
+        TempPostgres::kill,
+    ];
     for end in ends {
         let before = acknowledged();
         tokio::time::sleep(Duration::from_millis(700)).await;
-        assert!(acknowledged() > before, "the store works again without being reopened");
+        assert!(
+            acknowledged() > before,
+            "the store works again without being reopened"
+        );
         tokio::task::block_in_place(|| end(&server).and_then(|()| server.start())).unwrap();
     }
     let before = acknowledged();
@@ -120,9 +133,16 @@ async fn what_was_acknowledged_is_there_once_whenever_the_server_dies() {
 
     let mut found: HashMap<String, Vec<u64>> = HashMap::new();
     for event in log(&store).await {
-        found.entry(support::text(&event)).or_default().push(event.position().get());
+        found
+            .entry(support::text(&event))
+            .or_default()
+            .push(event.position().get());
     }
-    assert_eq!(found.len(), ledger.len(), "every note of the log was acknowledged in the end");
+    assert_eq!(
+        found.len(),
+        ledger.len(),
+        "every note of the log was acknowledged in the end"
+    );
     for text in &ledger {
         let positions = found.get(text).map_or(&[][..], Vec::as_slice);
         assert!(
@@ -138,9 +158,17 @@ async fn sessions_that_are_ended_one_by_one_cost_nothing_but_time() {
     let server = TempPostgres::builder().start().unwrap();
     let database = migrated_on(&server);
     let store = open(&database).await;
-    let (stop, ledger) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Vec<String>>>::default());
+    let (stop, ledger) = (
+        Arc::<AtomicBool>::default(),
+        Arc::<Mutex<Vec<String>>>::default(),
+    );
     let arguments = (Arc::clone(&stop), Arc::clone(&ledger));
-    let writer = tokio::spawn(write(store.clone(), "w".to_owned(), arguments.0, arguments.1));
+    let writer = tokio::spawn(write(
+        store.clone(),
+        "w".to_owned(),
+        arguments.0,
+        arguments.1,
+    ));
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(60)).await;
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -160,7 +188,10 @@ async fn a_reader_that_finds_the_server_gone_finds_it_back() {
     let server = TempPostgres::builder().start().unwrap();
     let database = migrated_on(&server);
     let store = open(&database).await;
-    store.append(support::batch(&[("a", 0)], "1")).await.unwrap();
+    store
+        .append(support::batch(&[("a", 0)], "1"))
+        .await
+        .unwrap();
     // Several connections that the pool will offer again.
     let reading = (0..8).map(|_| {
         let store = store.clone();
@@ -174,7 +205,10 @@ async fn a_reader_that_finds_the_server_gone_finds_it_back() {
     let page = loop {
         let size = eventcore::store::PageSize::try_new(10).unwrap();
         let after = eventcore::GlobalPosition::START;
-        match store.read_all(after, &eventcore::EventFilter::all(), size).await {
+        match store
+            .read_all(after, &eventcore::EventFilter::all(), size)
+            .await
+        {
             Ok(page) => break page,
             Err(error) => {
                 assert!(error.is_retriable(), "{error}");

@@ -1,5 +1,8 @@
 //! Making the tables, finding them fit or not, and what the database itself refuses.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by a panic"
+)]
 
 mod support;
 
@@ -35,7 +38,9 @@ async fn many_migrate_at_once_and_again() {
     let database = empty();
     // The worst default: whoever waits would see the tables as they were before it waited.
     let serializable = "ALTER DATABASE {} SET default_transaction_isolation = 'serializable'";
-    database.sql(&serializable.replace("{}", database.name())).unwrap();
+    database
+        .sql(&serializable.replace("{}", database.name()))
+        .unwrap();
     let app = pool(&database.url(), 8).await;
     for _ in 0..2 {
         let migrating = (0..8).map(|number| {
@@ -66,17 +71,27 @@ async fn a_missing_schema_is_named_with_the_remedy() {
 #[tokio::test]
 async fn an_older_schema_is_named_with_the_remedy() {
     let database = migrated();
-    database.sql("DELETE FROM eventcore.migrations WHERE version > 1").unwrap();
+    database
+        .sql("DELETE FROM eventcore.migrations WHERE version > 1")
+        .unwrap();
     refused(&database, &["version 1", "needs 2", "run `migrate`"]).await;
 }
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_also_by_migrate() {
     let database = migrated();
-    database.sql("INSERT INTO eventcore.migrations VALUES (3)").unwrap();
-    refused(&database, &["version 3", "knows 2", "newer eventcore-postgres"]).await;
+    database
+        .sql("INSERT INTO eventcore.migrations VALUES (3)")
+        .unwrap();
+    refused(
+        &database,
+        &["version 3", "knows 2", "newer eventcore-postgres"],
+    )
+    .await;
     let options = PostgresOptions::new();
-    let error = PostgresEventStore::migrate(&database.url(), &options).await.unwrap_err();
+    let error = PostgresEventStore::migrate(&database.url(), &options)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Schema, "{error}");
 }
 
@@ -88,11 +103,15 @@ async fn a_migration_that_fails_leaves_nothing() {
         .sql("CREATE SCHEMA eventcore; CREATE TABLE eventcore.commands (mine int)")
         .unwrap();
     let options = PostgresOptions::new();
-    PostgresEventStore::migrate(&database.url(), &options).await.unwrap_err();
+    PostgresEventStore::migrate(&database.url(), &options)
+        .await
+        .unwrap_err();
     let there = "SELECT to_regclass('eventcore.events'), to_regclass('eventcore.migrations')";
     assert_eq!(database.sql(there).unwrap(), "|");
     database.sql("DROP TABLE eventcore.commands").unwrap();
-    PostgresEventStore::migrate(&database.url(), &options).await.unwrap();
+    PostgresEventStore::migrate(&database.url(), &options)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -100,14 +119,23 @@ async fn the_schema_can_have_another_name_even_a_key_word() {
     let database = empty();
     for (name, events) in [("billing", 1), ("select", 2)] {
         let options = PostgresOptions::new().schema(SchemaName::try_new(name).unwrap());
-        PostgresEventStore::migrate(&database.url(), &options).await.unwrap();
-        let store = PostgresEventStore::connect(&database.url(), options).await.unwrap();
+        PostgresEventStore::migrate(&database.url(), &options)
+            .await
+            .unwrap();
+        let store = PostgresEventStore::connect(&database.url(), options)
+            .await
+            .unwrap();
         for number in 0..events {
             store.append(batch(&[("a", number)], "1")).await.unwrap();
         }
         assert_eq!(log(&store).await.len() as u64, events);
     }
-    assert_eq!(database.sql("SELECT to_regnamespace('eventcore') IS NULL").unwrap(), "t");
+    assert_eq!(
+        database
+            .sql("SELECT to_regnamespace('eventcore') IS NULL")
+            .unwrap(),
+        "t"
+    );
 }
 
 #[tokio::test]
@@ -116,8 +144,13 @@ async fn the_migrations_of_the_application_are_not_touched() {
     let own = "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, note text);
         INSERT INTO _sqlx_migrations VALUES (1, 'mine')";
     database.sql(own).unwrap();
-    PostgresEventStore::migrate(&database.url(), &PostgresOptions::new()).await.unwrap();
-    assert_eq!(database.sql("SELECT * FROM _sqlx_migrations").unwrap(), "1|mine");
+    PostgresEventStore::migrate(&database.url(), &PostgresOptions::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        database.sql("SELECT * FROM _sqlx_migrations").unwrap(),
+        "1|mine"
+    );
     let elsewhere = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
         WHERE relkind IN ('r', 'v') AND relname <> '_sqlx_migrations'
         AND nspname NOT IN ('eventcore', 'pg_catalog', 'information_schema', 'pg_toast')";
@@ -128,7 +161,10 @@ async fn the_migrations_of_the_application_are_not_touched() {
 async fn events_are_never_changed_whoever_asks() {
     let database = migrated();
     let store = open(&database).await;
-    store.append(batch(&[("a", 0), ("b", 0)], "1")).await.unwrap();
+    store
+        .append(batch(&[("a", 0), ("b", 0)], "1"))
+        .await
+        .unwrap();
     for change in [
         "UPDATE eventcore.events SET type = 'x'",
         "UPDATE eventcore.events SET type = 'x' WHERE position = 99",
@@ -145,7 +181,11 @@ async fn events_are_never_changed_whoever_asks() {
 #[tokio::test]
 async fn the_log_can_be_read_by_people() {
     let database = migrated();
-    open(&database).await.append(batch(&[("a", 0)], "é \\u0000")).await.unwrap();
+    open(&database)
+        .await
+        .append(batch(&[("a", 0)], "é \\u0000"))
+        .await
+        .unwrap();
     let view = "SELECT position, stream, version, type, payload::json ->> 'text',
         recorded_at > now() - interval '1 minute' FROM eventcore.log";
     let row = database.sql(view).unwrap();
@@ -163,28 +203,37 @@ async fn a_role_with_just_the_rights_it_needs_can_work_but_not_migrate() {
         GRANT SELECT ON eventcore.migrations TO {}";
     database.sql(&grant.replace("{}", &role)).unwrap();
     let app = pool(&database.url(), 3).await;
-    sqlx::query(sqlx::AssertSqlSafe(format!("ALTER ROLE {role} SET search_path = ''")))
-        .execute(&app)
-        .await
-        .unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "ALTER ROLE {role} SET search_path = ''"
+    )))
+    .execute(&app)
+    .await
+    .unwrap();
     // The same server, as that role: by name where it is trusted, else from a superuser's session.
-    let as_role = sqlx::postgres::PgPoolOptions::new().max_connections(3).after_connect(
-        move |connection, _| {
+    let as_role = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(3)
+        .after_connect(move |connection, _| {
             let sql = format!("SET SESSION AUTHORIZATION {role}");
             Box::pin(async move {
-                sqlx::Executor::execute(connection, sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+                sqlx::Executor::execute(connection, sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))
+                    .await?;
                 Ok(())
             })
-        },
-    );
+        });
     let limited = as_role.connect(&database.url()).await.unwrap();
     let options = PostgresOptions::new();
     // Nothing to do, so no rights are needed.
-    PostgresEventStore::migrate_pool(&limited, &options).await.unwrap();
-    let store = PostgresEventStore::from_pool(limited.clone(), options).await.unwrap();
+    PostgresEventStore::migrate_pool(&limited, &options)
+        .await
+        .unwrap();
+    let store = PostgresEventStore::from_pool(limited.clone(), options)
+        .await
+        .unwrap();
     store.append(batch(&[("a", 0)], "1")).await.unwrap();
     assert_eq!(log(&store).await.len(), 1);
     let other = PostgresOptions::new().schema(SchemaName::try_new("other").unwrap());
-    let error = PostgresEventStore::migrate_pool(&limited, &other).await.unwrap_err();
+    let error = PostgresEventStore::migrate_pool(&limited, &other)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Access, "{error}");
 }

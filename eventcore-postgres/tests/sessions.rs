@@ -1,12 +1,15 @@
 //! Pools, poolers, isolation levels, cancellation, and how many messages a command takes.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by a panic"
+)]
 
-mod support;
 #[path = "sessions/pooler.rs"]
 mod pooler;
 #[path = "sessions/relay.rs"]
 mod relay;
+mod support;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -19,7 +22,9 @@ use eventcore_testing::temp_postgres::TempPostgres;
 use support::{batch, log, migrated, migrated_on, pool, stream};
 
 async fn over(pool: &sqlx::PgPool) -> PostgresEventStore {
-    PostgresEventStore::from_pool(pool.clone(), PostgresOptions::new()).await.unwrap()
+    PostgresEventStore::from_pool(pool.clone(), PostgresOptions::new())
+        .await
+        .unwrap()
 }
 
 /// Increments of two streams by many tasks, each by reading both and appending to both.
@@ -61,7 +66,9 @@ async fn a_pool_of_one_connection_will_do() {
         (eventcore::store::AppendBatch::builder(), stream("long")),
         |(mut batch, long), number| {
             if number == 0 {
-                batch.expect(long.clone(), eventcore::StreamVersion::EMPTY).unwrap();
+                batch
+                    .expect(long.clone(), eventcore::StreamVersion::EMPTY)
+                    .unwrap();
             }
             batch.event(&long, support::event("x")).unwrap();
             (batch, long)
@@ -69,7 +76,10 @@ async fn a_pool_of_one_connection_will_do() {
     );
     store.append(long.0.build().unwrap()).await.unwrap();
     // A long read holds no connection between its chunks.
-    let mut read = store.read(&[ReadFrom::start(stream("long"))]).await.unwrap();
+    let mut read = store
+        .read(&[ReadFrom::start(stream("long"))])
+        .await
+        .unwrap();
     assert!(read.events.next_chunk().await.unwrap().is_some());
     store.append(batch(&[("c", 0)], "1")).await.unwrap();
     assert!(!read.events.collect().await.unwrap().is_empty());
@@ -84,7 +94,10 @@ async fn the_guard_holds_whatever_isolation_the_database_prefers() {
             database.name()
         );
         database.sql(&prefer).unwrap();
-        let pools = [pool(&database.url(), 4).await, pool(&database.url(), 4).await];
+        let pools = [
+            pool(&database.url(), 4).await,
+            pool(&database.url(), 4).await,
+        ];
         let shown: String = sqlx::query_scalar("SHOW default_transaction_isolation")
             .fetch_one(&pools[0])
             .await
@@ -112,14 +125,20 @@ async fn a_pooler_in_transaction_mode_is_no_obstacle() {
     let server = TempPostgres::builder().start().unwrap();
     let database = migrated_on(&server);
     let Some(pooler) = pooler::start(&server) else {
-        return println!("skipped: no `pgbouncer` (Debian and Ubuntu: `apt-get install pgbouncer`)");
+        return println!(
+            "skipped: no `pgbouncer` (Debian and Ubuntu: `apt-get install pgbouncer`)"
+        );
     };
     let options = PostgresOptions::new().prepared_statements(false);
     let url = pooler.url(database.name());
     PostgresEventStore::migrate(&url, &options).await.unwrap();
     let open = || PostgresEventStore::connect(&url, options.clone());
     // More sessions than the pooler has connections, so that they take turns on them.
-    let stores = [open().await.unwrap(), open().await.unwrap(), open().await.unwrap()];
+    let stores = [
+        open().await.unwrap(),
+        open().await.unwrap(),
+        open().await.unwrap(),
+    ];
     increments(&stores, 12, 10).await;
     let batch = batch(&[("c", 0)], "1");
     let key = batch.idempotency().unwrap().key.clone();
@@ -134,7 +153,9 @@ async fn appends_that_are_dropped_early_lose_no_later_one() {
     // The second store begins transactions of its own.
     let prefer = "ALTER DATABASE {} SET default_transaction_isolation = 'serializable'";
     let plain = support::open(&database).await;
-    database.sql(&prefer.replace("{}", database.name())).unwrap();
+    database
+        .sql(&prefer.replace("{}", database.name()))
+        .unwrap();
     let pool = pool(&database.url(), 2).await;
     let mut acknowledged = Vec::new();
     let mut dropped = 0;
@@ -159,13 +180,27 @@ async fn appends_that_are_dropped_early_lose_no_later_one() {
         store.close().await;
     }
     pool.close().await;
-    assert!(dropped > 50, "only {dropped} were dropped, so nothing was tested");
-    let texts: Vec<String> =
-        log(&support::open(&database).await).await.iter().map(support::text).collect();
+    assert!(
+        dropped > 50,
+        "only {dropped} were dropped, so nothing was tested"
+    );
+    let texts: Vec<String> = log(&support::open(&database).await)
+        .await
+        .iter()
+        .map(support::text)
+        .collect();
     let there: HashSet<&String> = texts.iter().collect();
     assert_eq!(there.len(), texts.len(), "an event twice");
-    let lost: Vec<_> = acknowledged.iter().filter(|text| !there.contains(text)).collect();
-    assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), acknowledged.len());
+    let lost: Vec<_> = acknowledged
+        .iter()
+        .filter(|text| !there.contains(text))
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} lost: {lost:?}",
+        lost.len(),
+        acknowledged.len()
+    );
 }
 
 mod round_trips {
@@ -216,7 +251,11 @@ mod round_trips {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_command_is_one_read_and_one_append_however_many_streams_it_has() {
         const COMMANDS: usize = 20;
-        let server = TempPostgres::builder().tcp().setting("log_statement", "all").start().unwrap();
+        let server = TempPostgres::builder()
+            .tcp()
+            .setting("log_statement", "all")
+            .start()
+            .unwrap();
         let database = migrated_on(&server);
         let relay = relay::start(server.tcp_address().unwrap()).await;
         let url = format!("postgres://postgres@{}/{}", relay.address, database.name());
@@ -224,7 +263,9 @@ mod round_trips {
         let run = || async {
             let command = UpAll {
                 first: stream("a"),
-                rest: (0..10).map(|number| stream(&format!("rest:{number}"))).collect(),
+                rest: (0..10)
+                    .map(|number| stream(&format!("rest:{number}")))
+                    .collect(),
                 looked_at: stream("b"),
             };
             execute(command, &store).await.unwrap();
@@ -240,10 +281,14 @@ mod round_trips {
         let statements = |of: &str| {
             let ours = |line: &&str| line.contains("eventcore: LOG:");
             let says = |line: &&str| line.contains("execute") || line.contains("statement:");
-            log.lines().filter(ours).filter(says).filter(|line| line.contains(of)).count()
+            log.lines()
+                .filter(ours)
+                .filter(says)
+                .filter(|line| line.contains(of))
+                .count()
         };
         assert_eq!(statements(".append("), COMMANDS, "{log}");
-        assert_eq!(statements("FROM unnest($1::text[]"), COMMANDS, "{log}");
+        assert_eq!(statements("SELECT r.ordinal"), COMMANDS, "{log}");
         assert_eq!(statements(""), COMMANDS * 2, "{log}");
         assert_eq!(round_trips, COMMANDS * 2, "messages that await an answer");
     }
@@ -253,15 +298,27 @@ mod round_trips {
 async fn a_conflict_names_the_streams_and_both_versions() {
     let database = migrated();
     let store = support::open(&database).await;
-    store.append(batch(&[("a", 0), ("b", 0)], "1")).await.unwrap();
-    let error = store.append(batch(&[("a", 1), ("b", 0), ("c", 5)], "2")).await.unwrap_err();
+    store
+        .append(batch(&[("a", 0), ("b", 0)], "1"))
+        .await
+        .unwrap();
+    let error = store
+        .append(batch(&[("a", 1), ("b", 0), ("c", 5)], "2"))
+        .await
+        .unwrap_err();
     let AppendError::Conflict(conflict) = error else {
         panic!("{error}")
     };
     let told: Vec<_> = conflict
         .streams()
         .iter()
-        .map(|moved| (moved.stream.to_string(), moved.expected.get(), moved.actual.get()))
+        .map(|moved| {
+            (
+                moved.stream.to_string(),
+                moved.expected.get(),
+                moved.actual.get(),
+            )
+        })
         .collect();
     assert_eq!(told, [("b".to_owned(), 0, 1), ("c".to_owned(), 5, 0)]);
 }

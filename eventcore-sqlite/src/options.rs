@@ -23,6 +23,7 @@ pub struct SqliteOptions {
     pub(crate) readers: usize,
     pub(crate) read_in_place: bool,
     pub(crate) queue: usize,
+    pub(crate) kept_folds: usize,
     pub(crate) max_bytes: Option<u64>,
 }
 
@@ -50,6 +51,7 @@ impl SqliteOptions {
             readers: 2,
             read_in_place: true,
             queue: 4096,
+            kept_folds: 4096,
             max_bytes: None,
         }
     }
@@ -99,6 +101,14 @@ impl SqliteOptions {
     #[must_use]
     pub fn read_in_place(mut self, allowed: bool) -> Self {
         self.read_in_place = allowed;
+        self
+    }
+
+    /// How many folded states are kept between commands; 4,096 if not set, none for 0. See
+    /// [`Commons::keeping`](eventcore::Commons::keeping).
+    #[must_use]
+    pub fn kept_folds(mut self, states: usize) -> Self {
+        self.kept_folds = states;
         self
     }
 

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use eventcore::{
-    EventFilter, EventStore, GlobalPosition, IdempotencyKey, Turnstile,
+    Commons, EventFilter, EventStore, GlobalPosition, IdempotencyKey,
     store::{
         AppendBatch, AppendError, AppendReceipt, Capabilities, EventChunks, KeptReceipt, Page,
         PageSize, ReadError, ReadFrom, StoreError, StoreErrorKind, StreamRead,
@@ -44,7 +44,7 @@ pub struct SqliteEventStore {
 struct Shared {
     writes: mpsc::Sender<writer::Job>,
     readers: Readers,
-    turnstile: Turnstile,
+    commons: Commons,
     read_only: bool,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -74,7 +74,7 @@ impl SqliteEventStore {
     ///
     /// As [`SqliteEventStore::open`].
     pub async fn open_with(options: SqliteOptions) -> Result<Self, StoreError> {
-        let read_only = options.read_only;
+        let (read_only, kept_folds) = (options.read_only, options.kept_folds);
         let start = move || {
             let writer = writer::start(&options)?;
             Ok((writer, Readers::start(&options)?))
@@ -84,7 +84,7 @@ impl SqliteEventStore {
             shared: Arc::new(Shared {
                 writes,
                 readers,
-                turnstile: Turnstile::new(),
+                commons: Commons::keeping(kept_folds),
                 read_only,
                 ended: Mutex::new(Some(ended)),
             }),
@@ -147,8 +147,8 @@ impl EventStore for SqliteEventStore {
         Capabilities::none().durable().multi_process()
     }
 
-    fn turnstile(&self) -> &Turnstile {
-        &self.shared.turnstile
+    fn commons(&self) -> &Commons {
+        &self.shared.commons
     }
 
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {

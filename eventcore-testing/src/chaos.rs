@@ -7,7 +7,7 @@ use std::{future::pending, sync::Mutex};
 
 use async_trait::async_trait;
 use eventcore::{
-    EventFilter, EventStore, GlobalPosition, IdempotencyKey, Turnstile,
+    Commons, EventFilter, EventStore, GlobalPosition, IdempotencyKey,
     store::{
         AppendBatch, AppendError, AppendReceipt, Capabilities, EventChunks, KeptReceipt, Page,
         PageSize, ReadError, ReadFrom, StreamRead,
@@ -45,7 +45,7 @@ pub struct ChaosStore<S> {
     inner: S,
     plan: Plan,
     sent: Mutex<Vec<AppendBatch>>,
-    turnstile: Option<Turnstile>,
+    commons: Option<Commons>,
     claims: Option<Capabilities>,
     yields: bool,
 }
@@ -57,7 +57,7 @@ impl<S> ChaosStore<S> {
             inner,
             plan: Plan::default(),
             sent: Mutex::default(),
-            turnstile: None,
+            commons: None,
             claims: None,
             yields: false,
         }
@@ -105,7 +105,7 @@ impl<S> ChaosStore<S> {
     /// Stands for another process: commands through this wrapper do not wait in line with those of others.
     #[must_use]
     pub fn apart(mut self) -> Self {
-        self.turnstile = Some(Turnstile::new());
+        self.commons = Some(Commons::new());
         self
     }
 
@@ -180,10 +180,10 @@ impl<S: EventStore> EventStore for ChaosStore<S> {
             .unwrap_or_else(|| self.inner.capabilities().outcome_can_be_unknown())
     }
 
-    fn turnstile(&self) -> &Turnstile {
-        self.turnstile
+    fn commons(&self) -> &Commons {
+        self.commons
             .as_ref()
-            .unwrap_or_else(|| self.inner.turnstile())
+            .unwrap_or_else(|| self.inner.commons())
     }
 
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use eventcore::{
-    EventFilter, EventStore, GlobalPosition, IdempotencyKey, Turnstile,
+    Commons, EventFilter, EventStore, GlobalPosition, IdempotencyKey,
     store::{
         AppendBatch, AppendError, AppendReceipt, Capabilities, KeptReceipt, Page, PageSize,
         ReadError, ReadFrom, StreamRead,
@@ -43,8 +43,8 @@ impl EventStore for Waiting {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
     }
-    fn turnstile(&self) -> &Turnstile {
-        self.0.turnstile()
+    fn commons(&self) -> &Commons {
+        self.0.commons()
     }
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
         waiting!(self.0.read(streams))

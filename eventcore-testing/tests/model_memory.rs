@@ -14,7 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use eventcore::{
-    EventFilter, EventStore, GlobalPosition, IdempotencyKey, StreamPrefix, Turnstile,
+    Commons, EventFilter, EventStore, GlobalPosition, IdempotencyKey, StreamPrefix,
     store::{
         AppendBatch, AppendError, AppendReceipt, Capabilities, KeptReceipt, Page, PageSize,
         ReadError, ReadFrom, StreamFilter, StreamRead,
@@ -167,8 +167,8 @@ impl EventStore for Broken {
         self.inner.capabilities()
     }
 
-    fn turnstile(&self) -> &Turnstile {
-        self.inner.turnstile()
+    fn commons(&self) -> &Commons {
+        self.inner.commons()
     }
 
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {

@@ -263,7 +263,11 @@ impl From<&[u8]> for Payload {
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({})", String::from_utf8_lossy(&self.0))
+        write!(
+            f,
+            "Payload({})",
+            String::from_utf8_lossy(&self.0).escape_debug()
+        )
     }
 }
 

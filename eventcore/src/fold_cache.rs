@@ -166,7 +166,7 @@ mod tests {
     fn it_keeps_no_more_than_it_has_room_for_and_what_is_used_stays() {
         let cache = FoldCache::new(160);
         cache.put(key("hot"), version(10), Arc::new(7_u64));
-        for number in 0..10_000 {
+        for number in 0..10_000_u64 {
             cache.put(key(&format!("s{number}")), version(10), Arc::new(number));
             assert_eq!(found(&cache, "hot"), Some((10, 7)));
         }

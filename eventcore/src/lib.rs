@@ -20,6 +20,7 @@
 //! Memory, SQLite and other stores live in crates of their own: `eventcore-memory`, `eventcore-sqlite`.
 
 mod command;
+mod commons;
 mod event;
 mod execute;
 mod fold_cache;
@@ -43,6 +44,7 @@ pub use self::{
         CommandError, CommandLogic, CommandState, CommandStreams, Discovered, Discovery, Fold,
         NewEvents, Plain, ReadOnly, Rejection, StreamState, Streams, View, WritableBy, Write,
     },
+    commons::Commons,
     event::{
         DecodeError, DecodeFailure, EncodeError, EncodedEvent, Event, EventType, EventTypeError,
         Payload, SchemaVersion, StoredEvent, UnknownEvent,
@@ -55,7 +57,6 @@ pub use self::{
     stream_id::{StreamId, StreamIdError, StreamPrefix},
     stream_name::{StreamField, StreamName, StreamNameError},
     timestamp::{Timestamp, TimestampError},
-    turnstile::{Turn, Turnstile},
     version::{GlobalPosition, OutOfRange, StreamVersion},
 };
 

@@ -2,7 +2,7 @@
 
 use crate::{
     EventStore, Fold, StoredEvent, StreamId, StreamVersion,
-    store::{ReadError, ReadFrom},
+    store::{ReadError, ReadFrom, StoreError, StoreErrorKind},
 };
 
 /// What a stream amounted to at a version.
@@ -50,12 +50,17 @@ pub async fn fold_stream<F: Fold>(
     stream: &StreamId,
 ) -> Result<Folded<F>, ReadError> {
     let mut read = store.read(&[ReadFrom::start(stream.clone())]).await?;
-    let mut state = F::default();
+    let (mut state, mut reached) = (F::default(), StreamVersion::EMPTY);
     while let Some(chunk) = read.events.next_chunk().await? {
         for event in chunk {
+            reached = event.version();
             state.apply(&StoredEvent::decode(event)?);
         }
     }
     let version = read.versions.first().copied().unwrap_or_default();
+    if reached != version {
+        let text = format!("stream `{stream}` is at {version}, its events came up to {reached}");
+        return Err(StoreError::new("read", StoreErrorKind::Other, text).into());
+    }
     Ok(Folded { state, version })
 }

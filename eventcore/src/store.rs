@@ -17,7 +17,7 @@ pub use self::{
     read::{EventChunks, Page, PageSize, PageSizeError, ReadFrom, StreamRead},
     record::{AppendReceipt, AppendedEvent, KeptReceipt, RecordedEvent, RecordedFields},
 };
-use crate::{GlobalPosition, IdempotencyKey, Turnstile};
+use crate::{Commons, GlobalPosition, IdempotencyKey};
 
 /// A store of events: the whole interface between EventCore and a database.
 ///
@@ -42,10 +42,8 @@ pub trait EventStore: Send + Sync {
     /// What this store can and cannot do.
     fn capabilities(&self) -> Capabilities;
 
-    /// The place where commands of this process wait for a stream that another one is writing to.
-    ///
-    /// Clones of a store that share their data share it too. It saves conflicts and guards nothing.
-    fn turnstile(&self) -> &Turnstile;
+    /// What the commands of this process share at this store: make one with the store and return it.
+    fn commons(&self) -> &Commons;
 
     /// The current version of each stream and its events after the version asked for, all in one snapshot.
     ///
@@ -68,7 +66,7 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`AppendError::Conflict`] when an expectation does not hold, [`AppendError::IdempotencyConflict`] when the key
+    /// [`AppendError::Conflict`] when expectations do not hold, with all of them in the order of the batch; [`AppendError::IdempotencyConflict`] when the key
     /// is another command's, [`AppendError::OutcomeUnknown`] when the connection broke in the wrong moment, else what
     /// the store ran into.
     ///
@@ -77,7 +75,7 @@ pub trait EventStore: Send + Sync {
     /// Dropping the future leaves the batch appended whole or not at all; which of both is not known.
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError>;
 
-    /// What the batch with this key appended, if there was one.
+    /// What the batch with this key appended, if there was one; marked as replayed.
     ///
     /// # Errors
     ///
@@ -90,7 +88,7 @@ pub trait EventStore: Send + Sync {
 
     /// The next events of the whole store after a position, in order, that pass the filter.
     ///
-    /// [`Page::next`] is where to go on; it is never below `after`, also when that is beyond the end. A page may hold fewer events than asked for, even none, before the end: a
+    /// [`Page::next`] is where to go on: at the end of the log, whatever the filter lets through, its last position. It is never below `after`, also when that is beyond the end. A page may hold fewer events than asked for, even none, before the end: a
     /// store may stop after looking at a bounded number of events that do not match.
     ///
     /// # Errors
@@ -159,8 +157,8 @@ macro_rules! forward {
             fn capabilities(&self) -> Capabilities {
                 (**self).capabilities()
             }
-            fn turnstile(&self) -> &Turnstile {
-                (**self).turnstile()
+            fn commons(&self) -> &Commons {
+                (**self).commons()
             }
             async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
                 (**self).read(streams).await

@@ -36,7 +36,7 @@ pub struct TimestampError {
 impl Timestamp {
     /// -62,135,596,800 s: the start of year 1.
     const MIN_MICROS: i64 = -62_135_596_800_000_000;
-    /// The last microsecond before -`jiff`'s own upper end, the last day of year 9999.
+    /// The last microsecond that every time zone can show within year 9999.
     const MAX_MICROS: i64 = 253_402_207_199_999_999;
 
     /// The system's clock, now.

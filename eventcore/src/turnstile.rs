@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use crate::{StreamId, fold_cache::FoldCache};
+use crate::StreamId;
 
 /// A waiting line per stream, first come, first served.
 ///
@@ -23,10 +23,9 @@ use crate::{StreamId, fold_cache::FoldCache};
 /// line stand still for a tenth of a second goes on without, which covers the future that was given its turn and is
 /// never polled again.
 #[derive(Debug)]
-pub struct Turnstile {
+pub(crate) struct Turnstile {
     shards: [Mutex<HashMap<StreamId, Arc<Lane>>>; SHARDS],
     hasher: RandomState,
-    folds: FoldCache,
 }
 
 const SHARDS: usize = 32;
@@ -42,7 +41,7 @@ struct Lane {
 
 /// The right of way on some streams; ends when dropped.
 #[derive(Debug)]
-pub struct Turn<'t> {
+pub(crate) struct Turn<'t> {
     turnstile: &'t Turnstile,
     lanes: Vec<Held>,
 }
@@ -54,24 +53,13 @@ struct Held {
     through: bool,
 }
 
-impl Default for Turnstile {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Turnstile {
     /// A turnstile with nobody in it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
-            folds: FoldCache::new(4096),
         }
-    }
-
-    pub(crate) fn folds(&self) -> &FoldCache {
-        &self.folds
     }
 
     /// Waits for the turn on all of these streams. They must be sorted and distinct, so that no two wait for each

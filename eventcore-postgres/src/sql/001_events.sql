@@ -3,7 +3,7 @@ CREATE TABLE {schema}.events (
     stream text COLLATE "C" NOT NULL,
     version bigint NOT NULL CHECK (version > 0),
     type text COLLATE "C" NOT NULL,
-    schema integer NOT NULL,
+    schema bigint NOT NULL,
     id uuid NOT NULL,
     correlation_id uuid NOT NULL,
     causation_id uuid,

@@ -9,11 +9,11 @@
 -- commits without a hole, and every expectation is judged against what is really there.
 CREATE FUNCTION {schema}.append(
     e_batch integer[], e_stream text[], e_version bigint[],
-    n_batch integer[], n_stream text[], n_version bigint[], n_type text[], n_schema integer[], n_id uuid[],
+    n_batch integer[], n_stream text[], n_version bigint[], n_type text[], n_schema bigint[], n_id uuid[],
     n_payload bytea[],
     b_key uuid[], b_key_text text[], b_fingerprint uuid[], b_correlation uuid[], b_causation uuid[],
     b_recorded bigint[], b_metadata text[], b_events integer[],
-    OUT base bigint, OUT known integer[], OUT stale integer[], OUT actual bigint[]
+    OUT base bigint, OUT known integer[], OUT stale bigint[], OUT actual bigint[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
     refused integer[] := '{}';

@@ -8,7 +8,7 @@ use std::{
 
 use eventcore_testing::temp_postgres::TempPostgres;
 
-pub struct Pooler {
+pub(crate) struct Pooler {
     port: u16,
     process: Child,
 }
@@ -21,19 +21,22 @@ impl Drop for Pooler {
 }
 
 impl Pooler {
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 }
 
 fn installed() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    folders.map(|folder| folder.join("pgbouncer")).find(|program| program.exists())
+    let folders =
+        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    folders
+        .map(|folder| folder.join("pgbouncer"))
+        .find(|program| program.exists())
 }
 
 /// Three connections to the server for everybody, handed on after each transaction.
-pub fn start(server: &TempPostgres) -> Option<Pooler> {
+pub(crate) fn start(server: &TempPostgres) -> Option<Pooler> {
     let program = installed()?;
     let folder = server.folder().unwrap();
     let port = {
@@ -64,7 +67,10 @@ pub fn start(server: &TempPostgres) -> Option<Pooler> {
     let pooler = Pooler { port, process };
     let start = Instant::now();
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(10), "the pooler does not listen");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "the pooler does not listen"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     Some(pooler)

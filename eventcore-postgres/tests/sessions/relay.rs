@@ -13,19 +13,19 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-pub struct Relay {
-    pub address: SocketAddr,
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
     waits: Arc<AtomicUsize>,
 }
 
 impl Relay {
     /// How many messages there were after which a client waits: `Sync` and `Query`.
-    pub fn round_trips(&self) -> usize {
+    pub(crate) fn round_trips(&self) -> usize {
         self.waits.load(SeqCst)
     }
 }
 
-pub async fn start(server: SocketAddr) -> Relay {
+pub(crate) async fn start(server: SocketAddr) -> Relay {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let waits = Arc::<AtomicUsize>::default();

@@ -29,7 +29,9 @@ pub fn migrated_on(server: &TempPostgres) -> TempDatabase<'_> {
 /// From a thread of its own, since tests are in a runtime already.
 fn migrate(url: &str) -> Result<(), TempPostgresError> {
     let migrating = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let options = PostgresOptions::new();
         let migrated = PostgresEventStore::migrate(url, &options);
         runtime.unwrap().block_on(migrated).unwrap();
@@ -43,12 +45,18 @@ pub async fn open(database: &TempDatabase<'_>) -> PostgresEventStore {
 }
 
 pub async fn connect(url: &str) -> PostgresEventStore {
-    PostgresEventStore::connect(url, PostgresOptions::new()).await.unwrap()
+    PostgresEventStore::connect(url, PostgresOptions::new())
+        .await
+        .unwrap()
 }
 
 /// A pool of the application's, as sqlx makes it if not told otherwise.
 pub async fn pool(url: &str, connections: u32) -> PgPool {
-    PgPoolOptions::new().max_connections(connections).connect(url).await.unwrap()
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .connect(url)
+        .await
+        .unwrap()
 }
 
 pub fn stream(name: &str) -> StreamId {
@@ -87,7 +95,10 @@ pub async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
     let (mut events, mut next) = (Vec::new(), GlobalPosition::START);
     loop {
         let size = PageSize::try_new(1000).unwrap();
-        let page = store.read_all(next, &EventFilter::all(), size).await.unwrap();
+        let page = store
+            .read_all(next, &EventFilter::all(), size)
+            .await
+            .unwrap();
         events.extend(page.events);
         next = page.next;
         if page.at_end {
@@ -101,7 +112,11 @@ pub async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
 pub fn check_order(events: &[RecordedEvent]) {
     let mut versions = std::collections::HashMap::<StreamId, u64>::new();
     for (position, event) in (1..).zip(events) {
-        assert_eq!(event.position().get(), position, "a hole or a doubled event");
+        assert_eq!(
+            event.position().get(),
+            position,
+            "a hole or a doubled event"
+        );
         let version = versions.entry(event.stream().clone()).or_default();
         *version += 1;
         assert_eq!(event.version().get(), *version, "of {}", event.stream());

@@ -133,6 +133,6 @@ pub async fn a_hot_stream_does_not_storm(harness: Harness) {
     assert!(
         per_command < 2.0,
         "{commands} commands of {TASKS} tasks on one stream needed {per_command:.2} attempts each: do all clones of \
-         the store share one turnstile?"
+         the store share one `Commons`?"
     );
 }

@@ -34,7 +34,11 @@ impl Binaries {
         if let Some(found) = tried.iter().find_map(usable) {
             return Ok(found);
         }
-        let obtained = if cached.exists() { Ok(()) } else { obtain(&cache(account)) };
+        let obtained = if cached.exists() {
+            Ok(())
+        } else {
+            obtain(&cache(account))
+        };
         let obtaining = match obtained {
             Ok(()) => match usable(&cached) {
                 Some(found) => return Ok(found),

@@ -238,3 +238,24 @@ async fn the_same_command_under_the_same_key_in_between_is_returned() {
     assert!(receipt.replayed, "the other run appended it");
     assert_eq!(balance(store.inner(), "a").await, 70);
 }
+
+#[tokio::test]
+async fn a_command_is_not_refused_for_what_it_has_done_itself_elsewhere() {
+    let inner = with_a_hundred().await;
+    let other = elsewhere(&inner);
+    // After this run has asked for its key, and before it reads the accounts.
+    let store = ChaosStore::new(inner).before(Operation::Read, 1, async move {
+        let command = transfer(80, &Decisions::default());
+        execute(command, &other)
+            .idempotency_key(key("k"))
+            .await
+            .unwrap();
+    });
+    let command = transfer(80, &Decisions::default());
+    let receipt = execute(command, &store)
+        .idempotency_key(key("k"))
+        .await
+        .unwrap();
+    assert!(receipt.replayed);
+    assert_eq!(balance(store.inner(), "a").await, 20);
+}

@@ -25,8 +25,8 @@ async fn it_declares_that_outcomes_can_be_unknown_and_keeps_the_other_claims() {
 async fn it_shares_the_waiting_lines_unless_it_is_apart() {
     let inner = Arc::new(InMemoryEventStore::new());
     let near = ChaosStore::new(Arc::clone(&inner));
-    assert!(std::ptr::eq(near.turnstile(), inner.turnstile()));
-    assert!(!std::ptr::eq(near.apart().turnstile(), inner.turnstile()));
+    assert!(std::ptr::eq(near.commons(), inner.commons()));
+    assert!(!std::ptr::eq(near.apart().commons(), inner.commons()));
 }
 
 /// Whether each of 200 reads, and each of 200 pages, went through.

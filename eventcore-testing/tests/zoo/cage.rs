@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eventcore::{
-    EncodedEvent, EventFilter, EventStore, GlobalPosition, IdempotencyKey, RecordedEvent, StreamId,
-    StreamVersion, Turnstile,
+    Commons, EncodedEvent, EventFilter, EventStore, GlobalPosition, IdempotencyKey, RecordedEvent,
+    StreamId, StreamVersion,
     store::{
         AppendBatch, AppendError, AppendReceipt, Capabilities, Conflict, EventChunks, Expectation,
         Idempotency, KeptReceipt, Page, PageSize, ReadError, ReadFrom, RecordedFields,
@@ -24,8 +24,8 @@ pub(crate) trait Specimen: Default + Send + Sync + 'static {
         self.inner().capabilities()
     }
 
-    fn turnstile(&self) -> &Turnstile {
-        self.inner().turnstile()
+    fn commons(&self) -> &Commons {
+        self.inner().commons()
     }
 
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
@@ -59,8 +59,8 @@ impl<S: Specimen> EventStore for Caged<S> {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
     }
-    fn turnstile(&self) -> &Turnstile {
-        self.0.turnstile()
+    fn commons(&self) -> &Commons {
+        self.0.commons()
     }
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
         self.0.read(streams).await

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use eventcore::{
-    EventStore, Turnstile,
+    Commons, EventStore,
     store::{AppendBatch, AppendError, AppendReceipt, Conflict},
 };
 use eventcore_memory::InMemoryEventStore;
@@ -80,10 +80,10 @@ specimens! {
         }
     }
 
-    /// Gives every caller another turnstile, as if each clone of the store had its own.
-    SharesNoTurnstile { turnstiles: Turnstiles } => {
-        fn turnstile(&self) -> &Turnstile {
-            let Turnstiles(all, next) = &self.turnstiles;
+    /// Gives every caller another `Commons`, as if each clone of the store had its own.
+    SharesNoCommons { all_commons: AllCommons } => {
+        fn commons(&self) -> &Commons {
+            let AllCommons(all, next) = &self.all_commons;
             &all[next.fetch_add(1, SeqCst) % all.len()]
         }
 
@@ -107,11 +107,11 @@ specimens! {
     }
 }
 
-pub(crate) struct Turnstiles(Vec<Turnstile>, AtomicUsize);
+pub(crate) struct AllCommons(Vec<Commons>, AtomicUsize);
 
-impl Default for Turnstiles {
+impl Default for AllCommons {
     fn default() -> Self {
-        let all = (0..64).map(|_| Turnstile::new()).collect();
+        let all = (0..64).map(|_| Commons::new()).collect();
         Self(all, AtomicUsize::new(0))
     }
 }

@@ -81,7 +81,7 @@ zoo! {
     naming_one_conflict_only_is_caught: guards::NamesOneConflictOnly
         fails guarded::a_conflict_names_every_stream_that_moved;
 
-    sharing_no_turnstile_is_caught: guards::SharesNoTurnstile
+    sharing_no_commons_is_caught: guards::SharesNoCommons
         fails limits::a_hot_stream_does_not_storm;
 
     appending_event_by_event_is_caught: atomicity::AppendsEventByEvent

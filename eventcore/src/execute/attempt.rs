@@ -2,13 +2,13 @@
 
 use super::{
     panics::guarded,
-    slot::{Index, Slot},
+    slot::{Index, Slot, mixed_up},
 };
 use crate::{
     CommandError, CommandLogic, EventStore, RecordedEvent, StreamId,
     command::{Declarations, Declared, Discovery, LoadedView, NewEvents},
     fold_cache::FoldCache,
-    store::{Conflict, Expectation, ReadFrom, StoreError, StoreErrorKind, StreamRead},
+    store::{Conflict, Expectation, ReadFrom, StreamRead},
 };
 
 /// The most events of plain streams that are kept to fold them again after a discovery.
@@ -57,7 +57,7 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
 ) -> Result<Decision, Undecided> {
     let mut known = Known {
         command,
-        cache: store.turnstile().folds(),
+        cache: store.commons().folds(),
         slots: Vec::with_capacity(declared.streams.len()),
         whole: C::Whole::default(),
         kept: Vec::new(),
@@ -174,6 +174,7 @@ impl<C: CommandLogic> Known<'_, C> {
                 return Err(CommandError::TooManyEvents { limit: MAX_KEPT }.into());
             }
         }
+        new.iter().try_for_each(|slot| slot.complete())?;
         if C::DISCOVERS_PLAIN && first_new == 0 {
             self.fold_kept()?;
         }
@@ -203,14 +204,4 @@ impl<C: CommandLogic> Known<'_, C> {
         let slots = self.slots.iter_mut().enumerate().skip(from);
         slots.map(|(at, slot)| slot.take_view(at, cache)).collect()
     }
-}
-
-fn mixed_up(text: String) -> CommandError {
-    CommandError::Read(StoreError::new("read", StoreErrorKind::Other, text).into())
-}
-
-pub(super) fn unasked(stream: &StreamId) -> CommandError {
-    mixed_up(format!(
-        "an event of stream `{stream}` came, which was not asked for"
-    ))
 }

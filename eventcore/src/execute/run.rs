@@ -100,7 +100,7 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
             lines.sort_unstable();
             lines.dedup();
             let turn = self
-                .before_append(attempts, self.store.turnstile().enter(&lines))
+                .before_append(attempts, self.store.commons().turnstile().enter(&lines))
                 .await?;
             attempts += 1;
             let again = match self.attempt(attempts, declared, &mut lines).await? {
@@ -136,6 +136,11 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
             Err(Undecided::Torn(conflict)) => return Ok(Err(Again::Conflict(conflict))),
             Err(Undecided::Failed(error)) if error.is_retriable() => {
                 return Ok(Err(Again::Store(error)));
+            }
+            Err(Undecided::Failed(error)) if error.is_rejection() && self.options.key.is_some() => {
+                // The same command of another process may have taken effect since we asked, and be what it was
+                // refused for.
+                return self.earlier_receipt().await?.map(Ok).ok_or(error);
             }
             Err(Undecided::Failed(error)) => return Err(error),
         };

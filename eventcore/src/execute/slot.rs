@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 
 use crate::{
-    CommandError, DecodeError, RecordedEvent, StreamId, StreamVersion,
+    CommandError, RecordedEvent, StreamId, StreamVersion,
     command::{AnyFold, Declared, LoadedView},
     fold_cache::{FoldCache, FoldKey},
-    store::{Expectation, ReadFrom, StreamConflict},
+    store::{Expectation, ReadFrom, StoreError, StoreErrorKind, StreamConflict},
 };
 
 /// A stream that was read or is being read.
 pub(super) struct Slot {
     pub(super) declared: Declared,
-    /// The version up to which the state is folded; once read, what must hold at commit.
+    /// What must hold at commit; before the stream is read, the version of what is known of it.
     version: StreamVersion,
+    /// The version up to which events have come.
+    reached: StreamVersion,
     fold: Option<Fold>,
 }
 
@@ -48,6 +50,7 @@ impl Slot {
         Self {
             declared,
             version,
+            reached: version,
             fold,
         }
     }
@@ -91,6 +94,21 @@ impl Slot {
         None
     }
 
+    /// Whether all events have come that the stream's version promised.
+    ///
+    /// # Errors
+    ///
+    /// When some are missing.
+    pub(super) fn complete(&self) -> Result<(), CommandError> {
+        if self.reached == self.version {
+            return Ok(());
+        }
+        let (stream, version, reached) = (self.stream(), self.version, self.reached);
+        Err(mixed_up(format!(
+            "stream `{stream}` is at {version}, its events came up to {reached}"
+        )))
+    }
+
     fn conflict(&self, actual: StreamVersion) -> StreamConflict {
         StreamConflict {
             stream: self.declared.id.clone(),
@@ -100,11 +118,23 @@ impl Slot {
     }
 
     /// Folds an event, or gives it back when the stream is plain.
+    ///
+    /// # Errors
+    ///
+    /// An event that cannot be decoded, or that is not the next one of the stream: a store must not leave any out.
     pub(super) fn apply(
         &mut self,
         event: RecordedEvent,
         cache: &FoldCache,
-    ) -> Result<Option<RecordedEvent>, DecodeError> {
+    ) -> Result<Option<RecordedEvent>, CommandError> {
+        let next = self.reached.advanced(1);
+        if event.version() != next {
+            let (stream, found) = (self.stream(), event.version());
+            return Err(mixed_up(format!(
+                "event {found} of stream `{stream}` came, {next} was next"
+            )));
+        }
+        self.reached = next;
         let Some(fold) = &mut self.fold else {
             return Ok(Some(event));
         };
@@ -166,7 +196,15 @@ impl Index {
             Self::Few => slots.iter().position(|slot| slot.stream() == stream),
             Self::Many(index) => index.get(stream).copied(),
         };
-        at.and_then(|at| slots.get_mut(at))
-            .ok_or_else(|| super::attempt::unasked(stream))
+        at.and_then(|at| slots.get_mut(at)).ok_or_else(|| {
+            mixed_up(format!(
+                "an event of stream `{stream}` came, which was not asked for"
+            ))
+        })
     }
+}
+
+/// A store that does not keep to its contract.
+pub(super) fn mixed_up(text: String) -> CommandError {
+    CommandError::Read(StoreError::new("read", StoreErrorKind::Other, text).into())
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use eventcore::{
-    EventFilter, EventStore, GlobalPosition, IdempotencyKey, Turnstile,
+    Commons, EventFilter, EventStore, GlobalPosition, IdempotencyKey,
     store::{
         AppendBatch, AppendError, AppendReceipt, Capabilities, EventChunks, KeptReceipt, Page,
         PageSize, ReadError, ReadFrom, StreamRead,
@@ -82,8 +82,8 @@ impl EventStore for Spy {
         self.inner.capabilities()
     }
 
-    fn turnstile(&self) -> &Turnstile {
-        self.inner.turnstile()
+    fn commons(&self) -> &Commons {
+        self.inner.commons()
     }
 
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use eventcore::prelude::*;
 
 #[path = "support/bank.rs"]
@@ -12,7 +14,7 @@ struct Open {
 }
 
 fn forge(id: StreamId) -> View<Open, Account> {
-    View::new(0, id, StreamVersion::EMPTY, Account)
+    View::new(0, id, StreamVersion::EMPTY, Arc::new(Account))
 }
 
 fn copy(view: &View<Open, Account>) -> View<Open, Account> {
