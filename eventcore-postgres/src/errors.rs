@@ -132,3 +132,33 @@ pub(crate) fn read_again(error: &ReadError) -> ReadError {
 pub(crate) fn closed(operation: &'static str) -> StoreError {
     StoreError::new(operation, StoreErrorKind::Closed, "`close` was called")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_state_means_for_another_try() {
+        for (code, kind, retriable) in [
+            ("40001", StoreErrorKind::Busy, true),
+            ("40P01", StoreErrorKind::Busy, true),
+            ("55P03", StoreErrorKind::Busy, true),
+            ("57014", StoreErrorKind::Timeout, true),
+            ("57P01", StoreErrorKind::Unavailable, true),
+            ("57P03", StoreErrorKind::Unavailable, true),
+            ("53300", StoreErrorKind::Unavailable, true),
+            ("08006", StoreErrorKind::Unavailable, true),
+            ("25006", StoreErrorKind::ReadOnly, false),
+            ("53100", StoreErrorKind::Full, false),
+            ("42P01", StoreErrorKind::Schema, false),
+            ("XX001", StoreErrorKind::Corrupt, false),
+            // An application's own `RAISE EXCEPTION`.
+            ("P0001", StoreErrorKind::Other, false),
+            ("23505", StoreErrorKind::Other, false),
+        ] {
+            assert_eq!(sqlstate(code).0, kind, "{code}");
+            let error = StoreError::new("append", sqlstate(code).0, code);
+            assert_eq!(error.is_retriable(), retriable, "{code}");
+        }
+    }
+}

@@ -90,8 +90,14 @@ impl PostgresOptions {
         self
     }
 
-    /// Whether statements are prepared once per connection; yes, if not set. Turn it off behind a pooler that hands
-    /// each transaction to another server connection and does not follow prepared statements.
+    /// Whether statements are prepared once per connection; yes, if not set.
+    ///
+    /// Turn it off behind a pooler that hands each transaction to another server connection and does not follow prepared
+    /// statements: `PgBouncer` in transaction mode before 1.21, or later with `max_prepared_statements = 0`. Each
+    /// statement is then a short transaction of four round trips. `PgBouncer` also needs
+    /// `ignore_startup_parameters = extra_float_digits, options`; what it ignores (the isolation level, the statement
+    /// time-out) is to be set for the role or the database then. A level other than READ COMMITTED is noticed when the
+    /// store is opened, and costs a transaction around each append.
     #[must_use]
     pub fn prepared_statements(mut self, prepared: bool) -> Self {
         self.prepared_statements = prepared;

@@ -1,6 +1,7 @@
 //! What is in the way of a store, told by kind, cause and remedy.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test that cannot go on says so by a panic"
 )]
 

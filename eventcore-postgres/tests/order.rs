@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test that cannot go on says so by a panic"
 )]
 
@@ -208,7 +209,7 @@ async fn a_follower_sees_every_event_once_and_in_order_whatever_writers_do() {
         for round in 0..4 {
             let names = [format!("process{round}a"), format!("process{round}b")];
             let writers = names.map(|name| start(&name, &database.url()));
-            tokio::time::sleep(Duration::from_millis(1000)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             for writer in writers {
                 acknowledged.extend(tokio::task::block_in_place(|| kill(writer)));
             }

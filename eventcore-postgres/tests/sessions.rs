@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a test that cannot go on says so by a panic"
 )]
 

@@ -67,9 +67,8 @@ fn data_survives_a_restart_and_a_kill_but_not_the_value() {
     assert_eq!(server.sql("postgres", "SHOW work_mem").unwrap(), "5MB");
     assert_eq!(server.sql("postgres", "SHOW fsync").unwrap(), "off");
     server.sql("postgres", "CREATE TABLE t (n int)").unwrap();
-    let killed = |server: &TempPostgres| server.kill().and_then(|()| server.start());
-    let ends: [&dyn Fn(&TempPostgres) -> Result<(), TempPostgresError>; 2] =
-        [&TempPostgres::restart, &killed];
+    let killed = |server: &_| TempPostgres::kill(server).and_then(|()| server.start());
+    let ends: [fn(&TempPostgres) -> _; 2] = [TempPostgres::restart, killed];
     for (number, end) in ends.iter().enumerate() {
         let sql = format!("INSERT INTO t VALUES ({number})");
         server.sql("postgres", &sql).unwrap();
@@ -117,7 +116,7 @@ fn child() {
     match end.as_str() {
         "panic" => panic!("on purpose"),
         "abort" => std::process::abort(),
-        _ => std::thread::sleep(Duration::from_secs(600)),
+        _ => std::thread::sleep(Duration::from_mins(10)),
     }
 }
 

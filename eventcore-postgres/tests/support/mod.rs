@@ -22,12 +22,16 @@ pub fn migrated() -> TempDatabase<'static> {
 
 /// A database of this server, with the schema in it.
 pub fn migrated_on(server: &TempPostgres) -> TempDatabase<'_> {
+    let migrate = |url: &str| {
+        migrate(url);
+        Ok::<(), TempPostgresError>(())
+    };
     let template = server.template("eventcore", migrate).unwrap();
     server.database_from(&template).unwrap()
 }
 
 /// From a thread of its own, since tests are in a runtime already.
-fn migrate(url: &str) -> Result<(), TempPostgresError> {
+fn migrate(url: &str) {
     let migrating = || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -37,7 +41,6 @@ fn migrate(url: &str) -> Result<(), TempPostgresError> {
         runtime.unwrap().block_on(migrated).unwrap();
     };
     std::thread::scope(|scope| scope.spawn(migrating).join().unwrap());
-    Ok(())
 }
 
 pub async fn open(database: &TempDatabase<'_>) -> PostgresEventStore {

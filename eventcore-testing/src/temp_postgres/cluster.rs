@@ -12,7 +12,7 @@ use super::{
 };
 
 /// How long a server may take to come up; recovery after a kill included.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long until there is at least a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// The longest path of a socket that Linux and macOS both take is 103 bytes.
@@ -149,11 +149,7 @@ impl Cluster {
     fn access_rules(&self, rules: &[String]) -> Result<(), TempPostgresError> {
         let file = self.folder.join("data/pg_hba.conf");
         let trust = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
-        let rules = rules
-            .iter()
-            .map(|rule| format!("{rule}\n"))
-            .collect::<String>()
-            + trust;
+        let rules = rules.join("\n") + "\n" + trust;
         std::fs::write(&file, rules).map_err(TempPostgresError::io("write the access rules"))
     }
 }
