@@ -8,8 +8,8 @@
 //! * A command whose acknowledgement was lost is never doubled and never lost: its key is written with its events, and
 //!   `execute` asks before it decides anew.
 //!
-//! The path of an append: [`store`] puts it into a bounded queue; the task in [`appends`] takes what waits and calls the
-//! function of `sql/002_append.sql` once. The path of a read: a queue, the task in [`reads`], one statement.
+//! The path of an append: `store` puts it into a bounded queue; the task in `appends` takes what waits and calls the
+//! function of `sql/002_append.sql` once. The path of a read: a queue, the task in `reads`, one statement.
 
 mod append_call;
 mod appends;

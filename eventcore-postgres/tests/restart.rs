@@ -11,7 +11,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -218,4 +218,76 @@ async fn a_reader_that_finds_the_server_gone_finds_it_back() {
     };
     assert_eq!(page.events.len(), 1);
     assert!(errors <= 1, "each old connection cost an error: {errors}");
+}
+
+/// Counts how often it decides.
+#[derive(Command)]
+struct Counted {
+    #[stream(fold = Notes)]
+    own: StreamId,
+    decisions: Arc<AtomicUsize>,
+}
+
+impl CommandLogic for Counted {
+    fn handle(
+        &self,
+        streams: &Streams<Self>,
+        events: &mut NewEvents<Self>,
+    ) -> Result<(), CommandError> {
+        self.decisions.fetch_add(1, SeqCst);
+        let text = "counted".to_owned();
+        emit!(events, streams.own => NoteEvent::Written { text });
+        Ok(())
+    }
+}
+
+/// A commit that is made and not told: the server waits for a standby that does not exist, and then something happens.
+async fn committed_and_not_told(happens: impl FnOnce(&TempPostgres)) {
+    let server = TempPostgres::builder().start().unwrap();
+    let database = migrated_on(&server);
+    let store = open(&database).await;
+    let set = |sql: &str| tokio::task::block_in_place(|| database.sql(sql)).unwrap();
+    set("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    set("SELECT pg_reload_conf()");
+    let decisions = Arc::<AtomicUsize>::default();
+    let command = Counted {
+        own: support::stream("a"),
+        decisions: Arc::clone(&decisions),
+    };
+    let running = tokio::spawn({
+        let store = store.clone();
+        let patient = RetryPolicy::exponential().max_attempts(1000);
+        async move { execute(command, &store).retry(patient).await }
+    });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while set(waits) != "1" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!running.is_finished());
+    set("ALTER SYSTEM RESET synchronous_standby_names");
+    tokio::task::block_in_place(|| happens(&server));
+    let receipt = running.await.unwrap().unwrap();
+    assert_eq!(receipt.events().len(), 1);
+    assert_eq!(decisions.load(SeqCst), 1, "what was done need not be decided again");
+    assert_eq!(log(&store).await.len(), 1, "a command took effect twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_died_with_the_server_is_found_again() {
+    committed_and_not_told(|server| {
+        server.kill().unwrap();
+        server.start().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_session_was_ended_before_the_answer_is_found_again() {
+    committed_and_not_told(|server| {
+        server.sql("postgres", "SELECT pg_reload_conf()").unwrap();
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE wait_event = 'SyncRep'";
+        server.sql("postgres", end).unwrap();
+    })
+    .await;
 }

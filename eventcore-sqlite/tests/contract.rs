@@ -1,5 +1,11 @@
 //! The contract of all stores, and the comparison with a plain model.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail loudly"
+)]
+
 use eventcore::store::Capabilities;
 use eventcore_sqlite::{SqliteEventStore, SqliteOptions};
 use eventcore_testing::{contract::Harness, model};

@@ -1,5 +1,11 @@
 //! Files that are not what they should be: a typed error that names the file and, where there is one, the remedy.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail loudly"
+)]
+
 mod support;
 
 use std::{error::Error, fs, path::Path};

@@ -2,6 +2,12 @@
 //!
 //! The writers are this test program, started again with one test selected and a variable that gives it work.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail loudly"
+)]
+
 mod support;
 
 use std::{

@@ -130,7 +130,7 @@ impl fmt::Debug for FoldCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FoldCache")
             .field("room", &(self.room * SHARDS))
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,10 @@
 //! What several tests need: a folder with a store in it, and batches.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail loudly; each test file uses a part"
+)]
 
 use std::path::PathBuf;
 

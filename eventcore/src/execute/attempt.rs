@@ -174,7 +174,7 @@ impl<C: CommandLogic> Known<'_, C> {
                 return Err(CommandError::TooManyEvents { limit: MAX_KEPT }.into());
             }
         }
-        new.iter().try_for_each(|slot| slot.complete())?;
+        new.iter().try_for_each(Slot::complete)?;
         if C::DISCOVERS_PLAIN && first_new == 0 {
             self.fold_kept()?;
         }
