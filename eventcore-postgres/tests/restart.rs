@@ -267,8 +267,12 @@ async fn committed_and_not_told(happens: impl FnOnce(&TempPostgres)) {
     set("ALTER SYSTEM RESET synchronous_standby_names");
     tokio::task::block_in_place(|| happens(&server));
     let receipt = running.await.unwrap().unwrap();
-    assert_eq!(receipt.events().len(), 1);
-    assert_eq!(decisions.load(SeqCst), 1, "what was done need not be decided again");
+    assert_eq!(receipt.events.len(), 1);
+    assert_eq!(
+        decisions.load(SeqCst),
+        1,
+        "what was done need not be decided again"
+    );
     assert_eq!(log(&store).await.len(), 1, "a command took effect twice");
 }
 
@@ -284,10 +288,11 @@ async fn a_commit_whose_answer_died_with_the_server_is_found_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_session_was_ended_before_the_answer_is_found_again() {
     committed_and_not_told(|server| {
-        server.sql("postgres", "SELECT pg_reload_conf()").unwrap();
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE wait_event = 'SyncRep'";
         server.sql("postgres", end).unwrap();
+        // Only now does the server stop waiting for the standby.
+        server.sql("postgres", "SELECT pg_reload_conf()").unwrap();
     })
     .await;
 }
