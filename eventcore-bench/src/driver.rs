@@ -43,6 +43,8 @@ pub(crate) struct Cell {
     /// At most this many commands, so that streams keep about their length.
     pub(crate) most: u64,
     pub(crate) duration: Duration,
+    /// How many folded states a store keeps.
+    pub(crate) kept_folds: usize,
 }
 
 /// What a cell came to.

@@ -16,7 +16,7 @@ use clap::Parser;
 use eventcore::EventStore;
 use eventcore_memory::InMemoryEventStore;
 use eventcore_postgres::{PostgresEventStore, PostgresOptions};
-use eventcore_sqlite::SqliteEventStore;
+use eventcore_sqlite::{SqliteEventStore, SqliteOptions};
 use eventcore_testing::temp_postgres::TempPostgres;
 
 use crate::{
@@ -45,6 +45,10 @@ struct Arguments {
     /// A setting for the PostgreSQL server, `name=value`; may be repeated.
     #[arg(long)]
     setting: Vec<String>,
+    /// How many folded states the stores keep between commands. None, if not set: everybody reads and folds the whole
+    /// stream for each command, as the hand-written code does.
+    #[arg(long, default_value_t = 0)]
+    kept_folds: usize,
     /// How many clients run at the same time.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
     clients: Vec<usize>,
@@ -91,6 +95,7 @@ fn main() -> Result<(), Error> {
                 accounts: arguments.streams,
                 most: 2 * arguments.streams,
                 duration: Duration::from_secs_f64(arguments.seconds),
+                kept_folds: arguments.kept_folds,
             };
             for &clients in &arguments.clients {
                 for store in &arguments.stores {
@@ -131,9 +136,18 @@ async fn measure(
             Some(tokio::task::spawn_blocking(run).await??)
         }
         "hand-written" => None,
-        "memory" => Some(with_store(InMemoryEventStore::new(), cell, clients).await?),
+        "memory" => Some(
+            with_store(
+                InMemoryEventStore::keeping_folds(cell.kept_folds),
+                cell,
+                clients,
+            )
+            .await?,
+        ),
         "sqlite" => {
-            let store = SqliteEventStore::open(&path).await?;
+            let store =
+                SqliteEventStore::open_with(SqliteOptions::new(&path).kept_folds(cell.kept_folds))
+                    .await?;
             let rate = with_store(store.clone(), cell, clients).await?;
             store.close().await;
             Some(rate)
@@ -161,7 +175,7 @@ async fn postgres(
     let database = server.database()?;
     let url = database.url();
     if contestant == "postgres" {
-        let options = PostgresOptions::new();
+        let options = PostgresOptions::new().kept_folds(cell.kept_folds);
         PostgresEventStore::migrate(&url, &options).await?;
         let store = PostgresEventStore::connect(&url, options).await?;
         seed(&store, cell.accounts).await?;
