@@ -61,12 +61,17 @@ impl PageCall {
         } else {
             after.to_i64().saturating_add(WINDOW)
         };
-        let sql = self.sql(&[
-            (types.is_some(), " AND e.type = ANY ($4)"),
-            (exact.is_some(), " AND e.stream = ANY ($5)"),
-            (prefix.is_some(), " AND starts_with(e.stream, $6)"),
-            (category.is_some(), " AND split_part(e.stream, ':', 1) = $7"),
-        ]);
+        let by_type = types.is_some() && exact.is_none() && category.is_none();
+        let sql = self.sql(
+            by_type,
+            &[
+                (by_type, " AND e.type = t.type"),
+                (types.is_some() && !by_type, " AND e.type = ANY ($4)"),
+                (exact.is_some(), " AND e.stream = ANY ($5)"),
+                (prefix.is_some(), " AND starts_with(e.stream, $6)"),
+                (category.is_some(), " AND split_part(e.stream, ':', 1) = $7"),
+            ],
+        );
         let statement = sqlx::query(AssertSqlSafe(sql))
             .bind(after.to_i64())
             .bind(until)
@@ -105,7 +110,7 @@ impl PageCall {
     }
 
     /// The end of the log comes with every row, and alone when there is none.
-    fn sql(&self, conditions: &[(bool, &str)]) -> String {
+    fn sql(&self, by_type: bool, conditions: &[(bool, &str)]) -> String {
         let columns: Vec<String> = COLUMNS
             .split(", ")
             .map(|column| format!("p.{column}"))
@@ -116,13 +121,21 @@ impl PageCall {
                 wanted.push_str(condition);
             }
         }
+        let mut page = format!(
+            "SELECT * FROM {{schema}}.events e WHERE {wanted} ORDER BY e.position LIMIT $3"
+        );
+        if by_type {
+            // The beginning of each type's range in its index, merged.
+            page = format!(
+                "SELECT m.* FROM unnest($4::text[]) AS t (type) CROSS JOIN LATERAL ({page}) m
+                 ORDER BY m.position LIMIT $3"
+            );
+        }
         // Parameters that no condition uses are named all the same, so that every statement takes the same.
         self.schema.fill(&format!(
             "SELECT h.position, {columns}
              FROM (SELECT coalesce(max(position), 0) AS position FROM {{schema}}.events) h
-             LEFT JOIN LATERAL (
-                 SELECT * FROM {{schema}}.events e WHERE {wanted} ORDER BY e.position LIMIT $3
-             ) p ON true
+             LEFT JOIN LATERAL ({page}) p ON true
              WHERE $4::text[] IS NOT NULL AND $5::text[] IS NOT NULL AND $6::text IS NOT NULL AND $7::text IS NOT NULL
              ORDER BY p.position",
             columns = columns.join(", "),

@@ -171,6 +171,8 @@ async fn events_are_never_changed_whoever_asks() {
         "DELETE FROM eventcore.events WHERE position = 2",
         "TRUNCATE eventcore.events",
         "TRUNCATE eventcore.events CASCADE",
+        "DELETE FROM eventcore.commands",
+        "UPDATE eventcore.commands SET events = 0",
     ] {
         let error = database.sql(change).unwrap_err().to_string();
         assert!(error.contains("events are never changed"), "{error}");

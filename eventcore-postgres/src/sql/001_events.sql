@@ -13,7 +13,8 @@ CREATE TABLE {schema}.events (
     CONSTRAINT events_by_stream UNIQUE (stream, version)
 );
 
-CREATE INDEX events_by_kind ON {schema}.events (split_part(stream, ':', 1), type, position);
+CREATE INDEX events_by_type ON {schema}.events (type, position);
+CREATE INDEX events_by_category ON {schema}.events (split_part(stream, ':', 1), position);
 
 CREATE TABLE {schema}.commands (
     key uuid PRIMARY KEY,
@@ -31,6 +32,8 @@ BEGIN
 END $$;
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.events
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {schema}.commands
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse_change();
 
 CREATE VIEW {schema}.log AS
