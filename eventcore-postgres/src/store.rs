@@ -223,6 +223,8 @@ fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {
         // The functions' plans do not depend on their arguments; planning anew for each would cost more than running.
         .options([
             ("plan_cache_mode", "force_generic_plan"),
+            // Everything has its index; a plan that was made while the tables were small must not outlive that.
+            ("enable_seqscan", "off"),
             ("default_transaction_isolation", "read committed"),
             ("statement_timeout", timeout.as_str()),
         ]);

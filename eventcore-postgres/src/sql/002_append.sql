@@ -14,7 +14,9 @@ CREATE FUNCTION {schema}.append(
     b_key uuid[], b_key_text text[], b_fingerprint uuid[], b_correlation uuid[], b_causation uuid[],
     b_recorded bigint[], b_metadata text[], b_events integer[],
     OUT base bigint, OUT known integer[], OUT stale bigint[], OUT actual bigint[]
-) LANGUAGE plpgsql AS $$
+)
+-- A session plans once and keeps the plan. Made while the tables were small, it would read all of them for ever.
+LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     refused integer[] := '{}';
 BEGIN
@@ -30,8 +32,7 @@ BEGIN
     FROM (
         SELECT coalesce(array_agg(b.batch::integer), '{}') AS known
         FROM unnest(b_key) WITH ORDINALITY AS b (key, batch)
-        -- With LIMIT it stays one look into the index per key. A plan made while the table was small would read all
-        -- of it.
+        -- With LIMIT it stays one look into the index per key.
         CROSS JOIN LATERAL (SELECT FROM {schema}.commands c WHERE c.key = b.key LIMIT 1) c
     ) k, (
         SELECT coalesce(array_agg(e.ordinal), '{}') AS stale, coalesce(array_agg(h.version), '{}') AS actual,
