@@ -7,9 +7,14 @@ use std::{
 };
 
 use clap::Parser;
-use eventcore::prelude::*;
+use eventcore::{
+    prelude::*,
+    store::{StoreError, StoreErrorKind},
+};
 use eventcore_memory::InMemoryEventStore;
+use eventcore_postgres::{PostgresEventStore, PostgresOptions};
 use eventcore_sqlite::SqliteEventStore;
+use eventcore_testing::temp_postgres::{TempPostgres, TempPostgresError};
 
 use super::{
     BadLines, Books, Input, Options, Purchase, Report, ShopError, Source, Status, StoreChoice,
@@ -201,12 +206,10 @@ fn finish(summary: &Summary, options: &Options) -> ExitCode {
     match summary.status {
         Status::Complete => ExitCode::SUCCESS,
         Status::Interrupted => {
-            say(&match &options.store {
-                StoreChoice::Memory => "Stopped. The store was in memory and is gone.".to_owned(),
-                StoreChoice::Sqlite(_) => {
-                    "Stopped. What is recorded stays; run the same command again to go on."
-                        .to_owned()
-                }
+            say(if options.store.stays() {
+                "Stopped. What is recorded stays; run the same command again to go on."
+            } else {
+                "Stopped. The store was for this run only and is gone."
             });
             ExitCode::from(INTERRUPTED)
         }
@@ -233,12 +236,14 @@ fn fail(error: &ShopError, options: &Options) {
     let text = chain(error);
     let _ = writeln!(io::stderr(), "error: {text}");
     if error.is_midway() {
-        let _ = match &options.store {
-            StoreChoice::Memory => writeln!(io::stderr(), "The store was in memory and is gone."),
-            store @ StoreChoice::Sqlite(_) => writeln!(
+        let store = &options.store;
+        let _ = if store.stays() {
+            writeln!(
                 io::stderr(),
                 "What is recorded in {store} stays. Run the same command again to go on."
-            ),
+            )
+        } else {
+            writeln!(io::stderr(), "The store was for this run only and is gone.")
         };
     }
     if options.json {
@@ -251,6 +256,8 @@ fn fail(error: &ShopError, options: &Options) {
 enum Opened {
     Memory(InMemoryEventStore),
     Sqlite(SqliteEventStore),
+    /// With the server, if it is ours: it lives as long as this.
+    Postgres(PostgresEventStore, Option<TempPostgres>),
 }
 
 impl Opened {
@@ -264,6 +271,13 @@ impl Opened {
             StoreChoice::Sqlite(path) => {
                 Self::Sqlite(SqliteEventStore::open(path).await.map_err(failed)?)
             }
+            StoreChoice::Postgres(url) => {
+                Self::Postgres(postgres(url).await.map_err(failed)?, None)
+            }
+            StoreChoice::TemporaryPostgres => {
+                let (server, url) = temporary_postgres().await.map_err(failed)?;
+                Self::Postgres(postgres(&url).await.map_err(failed)?, Some(server))
+            }
         })
     }
 
@@ -271,12 +285,43 @@ impl Opened {
         match self {
             Self::Memory(store) => Arc::new(store.clone()),
             Self::Sqlite(store) => Arc::new(store.clone()),
+            Self::Postgres(store, _) => Arc::new(store.clone()),
         }
     }
 
     async fn close(self) {
-        if let Self::Sqlite(store) = self {
-            store.close().await;
+        match self {
+            Self::Memory(_) => {}
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store, server) => {
+                store.close().await;
+                drop(server);
+            }
         }
     }
+}
+
+/// A database, with the tables made in it if they are not there.
+async fn postgres(url: &str) -> Result<PostgresEventStore, StoreError> {
+    let options = PostgresOptions::new();
+    PostgresEventStore::migrate(url, &options).await?;
+    PostgresEventStore::connect(url, options).await
+}
+
+/// A server with its flushes on, and a database in it.
+async fn temporary_postgres() -> Result<(TempPostgres, String), StoreError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+        let kind = StoreErrorKind::Unavailable;
+        StoreError::new("start a PostgreSQL server", kind, source.to_string()).with_source(source)
+    };
+    let start = || {
+        let server = TempPostgres::builder().fsync(true).start()?;
+        server.sql("postgres", "CREATE DATABASE shop")?;
+        let url = server.url("shop");
+        Ok::<_, TempPostgresError>((server, url))
+    };
+    let started = tokio::task::spawn_blocking(start)
+        .await
+        .map_err(|e| failed(e.into()))?;
+    started.map_err(|e| failed(e.into()))
 }

@@ -12,7 +12,8 @@ use clap::Parser;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "shop", version, after_help = AFTER)]
 pub struct Options {
-    /// Where events are stored: `memory`, or `sqlite:PATH`.
+    /// Where events are stored: `memory`, `sqlite:PATH`, `postgres:URL`, or `postgres` for a server that is started for
+    /// this run and thrown away.
     #[arg(long, value_name = "STORE", default_value = "sqlite:shop.db")]
     pub store: StoreChoice,
 
@@ -58,6 +59,17 @@ pub enum StoreChoice {
     Memory,
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database, by its URL.
+    Postgres(String),
+    /// A PostgreSQL server for this run only.
+    TemporaryPostgres,
+}
+
+impl StoreChoice {
+    /// Whether what is stored is there after the run.
+    pub fn stays(&self) -> bool {
+        matches!(self, Self::Sqlite(_) | Self::Postgres(_))
+    }
 }
 
 /// What is wrong with the name of a store.
@@ -65,7 +77,9 @@ pub enum StoreChoice {
 #[non_exhaustive]
 pub enum StoreChoiceError {
     /// Not one of ours.
-    #[error("a store is `memory` or `sqlite:PATH`, such as `sqlite:shop.db`")]
+    #[error(
+        "a store is `memory`, `sqlite:PATH`, such as `sqlite:shop.db`, `postgres:URL`, or `postgres`"
+    )]
     Unknown,
     /// No path.
     #[error("the path is missing, such as in `sqlite:shop.db`")]
@@ -83,6 +97,14 @@ impl FromStr for StoreChoice {
             Some(("sqlite", "")) => Err(StoreChoiceError::NoPath),
             Some(("sqlite", ":memory:")) => Err(StoreChoiceError::SqliteInMemory),
             Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
+            None if text == "postgres" => Ok(Self::TemporaryPostgres),
+            // The URL itself will do.
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
+                Ok(Self::Postgres(text.to_owned()))
+            }
+            Some(("postgres", url)) if url.starts_with("postgres") => {
+                Ok(Self::Postgres(url.to_owned()))
+            }
             _ if text == "sqlite" => Err(StoreChoiceError::NoPath),
             _ => Err(StoreChoiceError::Unknown),
         }
@@ -94,6 +116,18 @@ impl fmt::Display for StoreChoice {
         match self {
             Self::Memory => f.write_str("memory"),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            // Without what stands before the host: it may hold a password.
+            Self::Postgres(url) => match url.split_once("://") {
+                Some((_, rest)) => {
+                    write!(
+                        f,
+                        "postgres:{}",
+                        rest.rsplit_once('@').map_or(rest, |(_, host)| host)
+                    )
+                }
+                None => f.write_str("postgres"),
+            },
+            Self::TemporaryPostgres => f.write_str("postgres"),
         }
     }
 }
@@ -112,6 +146,18 @@ mod tests {
         let sqlite = StoreChoice::Sqlite("a:b.db".into());
         assert_eq!("sqlite:a:b.db".parse(), Ok(sqlite));
         assert_eq!("memory".parse(), Ok(StoreChoice::Memory));
+        assert_eq!("postgres".parse(), Ok(StoreChoice::TemporaryPostgres));
+        for text in [
+            "postgres://ann:secret@db/shop",
+            "postgres:postgres://ann:secret@db/shop",
+        ] {
+            let store: StoreChoice = text.parse().unwrap();
+            assert_eq!(
+                store,
+                StoreChoice::Postgres("postgres://ann:secret@db/shop".into())
+            );
+            assert_eq!(store.to_string(), "postgres:db/shop");
+        }
         for (text, error) in [
             ("", StoreChoiceError::Unknown),
             ("Memory", StoreChoiceError::Unknown),
