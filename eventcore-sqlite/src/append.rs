@@ -181,6 +181,14 @@ pub(crate) fn find_receipt(
     while let Some(row) = rows.next().map_err(failed)? {
         events.push(appended(row)?);
     }
+    if i64::try_from(events.len()) != Ok(count) {
+        let position = GlobalPosition::try_from(first).unwrap_or_default();
+        let reason = format!(
+            "{count} events from here on belong to key `{key}`, {} are there",
+            events.len()
+        );
+        return Err(corrupt(position, reason, None));
+    }
     Ok(Some(KeptReceipt {
         fingerprint: Uuid::from_bytes(fingerprint),
         receipt: AppendReceipt {

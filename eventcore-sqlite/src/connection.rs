@@ -47,7 +47,11 @@ pub(crate) fn writer(options: &SqliteOptions) -> Result<Connection, StoreError> 
     )?;
     pragma("foreign_keys", "ON")?;
     if let Some(bytes) = options.max_bytes {
-        pragma("max_page_count", &bytes.div_ceil(4096).max(1).to_string())?;
+        let page_size: i64 = connection
+            .pragma_query_value(None, "page_size", |row| row.get(0))
+            .map_err(|error| store_error(OPERATION, error))?;
+        let pages = bytes.div_ceil(page_size.max(512).unsigned_abs()).max(1);
+        pragma("max_page_count", &pages.to_string())?;
     }
     schema::prepare(&mut connection)?;
     Ok(connection)

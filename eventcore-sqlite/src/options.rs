@@ -93,7 +93,7 @@ impl SqliteOptions {
         self
     }
 
-    /// Whether a short read (at most 16 streams, of each the first chunk) may be done in the thread that asks, when no
+    /// Whether a short read (a receipt, or at most 16 streams and of each the first chunk) may be done in the thread that asks, when no
     /// other such read is under way; yes, if not set.
     ///
     /// That saves two changes of threads, which cost more than the read when its pages are in memory. When they are
@@ -119,7 +119,7 @@ impl SqliteOptions {
         self
     }
 
-    /// A bound for the file, in bytes, rounded up to pages of 4 KiB. Appends beyond it fail with
+    /// A bound for the file, in bytes, rounded up to whole pages. Appends beyond it fail with
     /// [`Full`](eventcore::store::StoreErrorKind::Full).
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {

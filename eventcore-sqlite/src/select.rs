@@ -4,7 +4,10 @@
 //! and type, or the log itself. What an index does not decide, [`EventFilter::matches`] does, so no pattern of the
 //! caller's ever reaches SQL.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, hash_map::Entry},
+};
 
 use eventcore::{
     EventFilter, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
@@ -57,21 +60,23 @@ pub(crate) fn open(
 ) -> Result<Opened, ReadError> {
     let mut cursor = Cursor(Vec::with_capacity(streams.len()));
     let mut versions = Vec::with_capacity(streams.len());
+    let mut known: HashMap<&StreamId, usize> = HashMap::with_capacity(streams.len());
     for from in streams {
         let end = version(connection, &from.stream).map_err(|e| read_error(OPERATION, e))?;
         versions.push(end);
-        // Few streams are asked for twice, and few are asked for at all.
-        match cursor
-            .0
-            .iter_mut()
-            .find(|stretch| stretch.stream == from.stream)
-        {
-            Some(stretch) => stretch.after = stretch.after.min(from.after),
-            None => cursor.0.push(Stretch {
-                stream: from.stream.clone(),
-                after: from.after,
-                end,
-            }),
+        match known.entry(&from.stream) {
+            Entry::Occupied(at) => {
+                let stretch: &mut Stretch = &mut cursor.0[*at.get()];
+                stretch.after = stretch.after.min(from.after);
+            }
+            Entry::Vacant(new) => {
+                new.insert(cursor.0.len());
+                cursor.0.push(Stretch {
+                    stream: from.stream.clone(),
+                    after: from.after,
+                    end,
+                });
+            }
         }
     }
     let (first, rest) = go_on(connection, rows, cursor)?;
@@ -102,10 +107,12 @@ pub(crate) fn go_on(
         )?;
     }
     let mut chunk = Vec::new();
+    // Each chunk opens all its streams: it takes a few events of each, or many streams would be opened many times.
+    let most = CHUNK.max(8 * cursor.0.len());
     merge.run(rows, |range, event, bytes| {
         cursor.0[range].after = event.version();
         chunk.push(event);
-        chunk.len() < CHUNK && bytes < MAX_BYTES
+        chunk.len() < most && bytes < MAX_BYTES
     })?;
     cursor.0.retain(|stretch| stretch.after < stretch.end);
     Ok((chunk, (!cursor.0.is_empty()).then_some(cursor)))
@@ -244,6 +251,11 @@ fn version_at(
     Ok(low)
 }
 
+/// What an event takes, about.
+fn size(event: &RecordedEvent) -> usize {
+    event.encoded().payload().len() + event.metadata_text().map_or(0, str::len)
+}
+
 /// Index ranges to be read together, in order of position.
 #[derive(Default)]
 struct Merge<'c> {
@@ -287,7 +299,7 @@ impl<'c> Merge<'c> {
         };
         if let [cursor] = cursors.as_mut_slice() {
             while let Some(event) = next(cursor)? {
-                bytes += event.encoded().payload().len();
+                bytes += size(&event);
                 if !take(0, event, bytes) {
                     return Ok(true);
                 }
@@ -314,7 +326,7 @@ impl<'c> Merge<'c> {
             let Some(event) = std::mem::replace(&mut heads[range], following) else {
                 continue;
             };
-            bytes += event.encoded().payload().len();
+            bytes += size(&event);
             if !take(range, event, bytes) {
                 return Ok(true);
             }

@@ -36,11 +36,13 @@ pub(crate) struct Append {
 
 impl Append {
     fn bytes(&self) -> usize {
-        self.batch
+        let metadata = self.batch.metadata().map_or(0, |text| text.len());
+        let payloads = self
+            .batch
             .events()
             .iter()
-            .map(|event| event.event.payload().len())
-            .sum()
+            .map(|event| event.event.payload().len());
+        payloads.map(|payload| payload + metadata).sum()
     }
 }
 
@@ -96,7 +98,9 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
 }
 
 /// Commits a group, and if one of it spoils the transaction, each of them alone.
-fn commit(connection: &mut Connection, group: Vec<Append>) {
+fn commit(connection: &mut Connection, mut group: Vec<Append>) {
+    // Whoever gave up while others were served need not be.
+    group.retain(|append| !append.verdict.is_closed());
     if group.is_empty() {
         return;
     }
@@ -107,42 +111,60 @@ fn commit(connection: &mut Connection, group: Vec<Append>) {
                 let _ = append.verdict.send(verdict);
             }
         }
-        Err(_) if group.len() > 1 => {
+        Err(Failure::One(_)) if group.len() > 1 => {
             for append in group {
                 commit(connection, vec![append]);
             }
         }
-        Err(failure) => {
-            if let Some(append) = group.into_iter().next() {
-                let _ = append.verdict.send(Err(failure));
+        Err(Failure::One(cause) | Failure::All(cause)) => {
+            for append in group {
+                let _ = append.verdict.send(Err(cause.clone().into()));
+            }
+        }
+        Err(Failure::Unknown(cause)) => {
+            for append in group {
+                let _ = append
+                    .verdict
+                    .send(Err(AppendError::OutcomeUnknown(cause.clone())));
             }
         }
     }
 }
 
+/// Why a transaction was not committed.
+enum Failure {
+    /// One of the group spoiled it; the others may do without it.
+    One(StoreError),
+    /// It could not begin, or not end: the same for everybody, also if they tried again.
+    All(StoreError),
+    /// The disk failed while it was being committed.
+    Unknown(StoreError),
+}
+
 /// One transaction. Dropping it on the way rolls it back.
-fn transact(connection: &mut Connection, group: &[Append]) -> Result<Vec<Verdict>, AppendError> {
-    let failed = |error| AppendError::from(store_error(OPERATION, error));
+fn transact(connection: &mut Connection, group: &[Append]) -> Result<Vec<Verdict>, Failure> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(failed)?;
+        .map_err(|error| Failure::All(store_error(OPERATION, error)))?;
     let verdicts = group
         .iter()
         .map(|append| append::apply(&transaction, &append.batch))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(failed)?;
+        .map_err(|error| Failure::One(store_error(OPERATION, error)))?;
     finish(transaction)?;
     Ok(verdicts)
 }
 
-fn finish(transaction: Transaction<'_>) -> Result<(), AppendError> {
+fn finish(transaction: Transaction<'_>) -> Result<(), Failure> {
     transaction.commit().map_err(|error| {
         let open = leaves_outcome_open(&error);
+        let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
         let cause = store_error("commit", error);
-        if open {
-            AppendError::OutcomeUnknown(cause)
-        } else {
-            cause.into()
+        match (open, full) {
+            (true, _) => Failure::Unknown(cause),
+            // A smaller one may still fit.
+            (false, true) => Failure::One(cause),
+            (false, false) => Failure::All(cause),
         }
     })
 }

@@ -9,9 +9,9 @@ use std::{borrow::Borrow, fmt, num::NonZeroU32, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::json::to_value;
 #[doc(hidden)]
 pub use self::json::{Upcast, decode_value, decode_variant, encode_value, encode_variant, upcast};
+pub(crate) use self::json::{to_value, to_vec};
 pub use self::{
     stored::{DecodeError, StoredEvent},
     unknown::UnknownEvent,
@@ -322,7 +322,4 @@ pub enum DecodeFailure {
     /// The conversion of an old shape refused the data.
     #[error("its old shape could not be converted")]
     Upcast(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The application's `apply` or `Deserialize` panicked on it.
-    #[error("the application panicked on it: {0}")]
-    Panic(String),
 }

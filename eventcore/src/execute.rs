@@ -138,6 +138,9 @@ impl<C, S> Execution<'_, C, S> {
     }
 
     /// The most time that everything together may take, waiting and retries included.
+    ///
+    /// When it passes while the append is under way the outcome is unknown, so the command is given a key to ask with if
+    /// it has none; stores remember the keys of commands that took effect.
     pub fn deadline(mut self, after: Duration) -> Self {
         self.options.deadline = Some(after);
         self

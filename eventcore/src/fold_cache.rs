@@ -47,10 +47,12 @@ const WORTH_KEEPING: u64 = 8;
 impl FoldCache {
     /// A cache for this many states; none at all for 0.
     pub(crate) fn new(capacity: usize) -> Self {
+        // Few states are not worth dividing, and the parts do not make more than the whole.
+        let shards = if capacity < 4 * SHARDS { 1 } else { SHARDS };
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
-            room: capacity.div_ceil(SHARDS),
+            room: capacity / shards,
         }
     }
 
@@ -100,7 +102,8 @@ impl FoldCache {
     }
 
     fn shard(&self, key: &FoldKey) -> MutexGuard<'_, Shard> {
-        let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
+        let index =
+            usize::try_from(self.hasher.hash_one(key) % self.shards.len() as u64).unwrap_or(0);
         // Entries are put and removed whole.
         self.shards[index]
             .lock()
@@ -129,7 +132,7 @@ impl Shard {
 impl fmt::Debug for FoldCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FoldCache")
-            .field("room", &(self.room * SHARDS))
+            .field("room", &(self.room * self.shards.len()))
             .finish_non_exhaustive()
     }
 }

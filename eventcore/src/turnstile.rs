@@ -147,11 +147,16 @@ impl Drop for Turn<'_> {
                 held.lane.passed.fetch_add(1, Relaxed);
                 held.lane.gate.add_permits(1);
             }
-            let mut shard = self.turnstile.shard(&held.stream);
-            // The map's reference and ours: nobody waits, and nobody can join while the shard is locked. A line that
-            // was left without its turn is in use by the one who stands in it.
-            if Arc::strong_count(&held.lane) == 2 {
-                shard.remove(&held.stream);
+            let Held { stream, lane, .. } = held;
+            let mut shard = self.turnstile.shard(&stream);
+            // Given back under the lock, or two that leave at once would each see the other still there.
+            drop(lane);
+            // The map's reference alone: nobody waits, and nobody can join while the shard is locked.
+            if shard
+                .get(&stream)
+                .is_some_and(|lane| Arc::strong_count(lane) == 1)
+            {
+                shard.remove(&stream);
             }
         }
     }

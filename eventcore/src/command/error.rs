@@ -98,6 +98,12 @@ pub enum CommandError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// A field of the command cannot be written as JSON, so a reuse of its idempotency key would not be noticed.
+    #[error("the command has an idempotency key, and a field that cannot be fingerprinted")]
+    Fingerprint {
+        /// What its `Serialize` ran into.
+        source: serde_json::Error,
+    },
     /// The key was used by a command of another kind or content.
     #[error("idempotency key `{key}` was used by a different command")]
     IdempotencyConflict {

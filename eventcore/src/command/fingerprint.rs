@@ -10,44 +10,55 @@ use uuid::Uuid;
 ///
 /// A field takes part through `Serialize` where it has it, else through `Hash`, else not at all.
 #[derive(Debug, Default)]
-pub struct Fingerprint(Vec<u8>);
+pub struct Fingerprint {
+    bytes: Vec<u8>,
+    failure: Option<serde_json::Error>,
+}
 
 impl Fingerprint {
     /// Adds a part; its length goes in too, so that parts do not run together.
     pub fn part(&mut self, bytes: &[u8]) {
-        self.0
+        self.bytes
             .extend_from_slice(&(bytes.len() as u64).to_be_bytes());
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// The digest: a UUID of version 5 (SHA-1, as in RFC 9562). It guards against mistakes, not against malice.
-    pub(crate) fn finish(&self) -> Uuid {
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, &self.0)
+    ///
+    /// # Errors
+    ///
+    /// What a field's `Serialize` ran into: a part that is left out could not be told from another.
+    pub(crate) fn digest(self) -> Result<Uuid, serde_json::Error> {
+        match self.failure {
+            Some(error) => Err(error),
+            None => Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, &self.bytes)),
+        }
     }
 }
 
 impl Hasher for Fingerprint {
     fn write(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
     }
 
+    /// Not used: [`Fingerprint::digest`] has more bits.
     fn finish(&self) -> u64 {
-        Fingerprint::finish(self).as_u64_pair().0
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, &self.bytes)
+            .as_u64_pair()
+            .0
     }
 }
 
 /// JSON with the keys in order, since a `HashMap` has another order in every process.
-fn canonical<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    let text = match serde_json::to_value(value) {
+fn canonical<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    match crate::event::to_value(value) {
         Ok(mut value) => {
             value.sort_all_objects();
             serde_json::to_vec(&value)
         }
         // Integers beyond 64 bits have a text and no `Value`.
-        Err(_) => serde_json::to_vec(value),
-    };
-    // What JSON cannot express takes part as a gap.
-    text.unwrap_or_default()
+        Err(_) => crate::event::to_vec(value),
+    }
 }
 
 /// Picks the best way for a field by how many references method lookup has to take away.
@@ -73,7 +84,10 @@ pub trait ViaNothing {
 
 impl<T: Serialize + ?Sized> ViaSerialize for &&Probe<'_, T> {
     fn digest(&self, digest: &mut Fingerprint) {
-        digest.part(&canonical(self.0));
+        match canonical(self.0) {
+            Ok(bytes) => digest.part(&bytes),
+            Err(error) => digest.failure = Some(error),
+        }
     }
 }
 
@@ -81,7 +95,7 @@ impl<T: Hash + ?Sized> ViaHash for &Probe<'_, T> {
     fn digest(&self, digest: &mut Fingerprint) {
         let mut own = Fingerprint::default();
         self.0.hash(&mut own);
-        digest.part(&own.0);
+        digest.part(&own.bytes);
     }
 }
 

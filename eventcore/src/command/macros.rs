@@ -16,6 +16,9 @@
 /// ```
 #[macro_export]
 macro_rules! require {
+    ($condition:expr $(,)?) => {
+        ::core::compile_error!("say why the command is refused: `require!(condition, \"message\")`")
+    };
     ($condition:expr, $message:literal $(, $($argument:tt)*)?) => {
         if !$condition {
             return ::core::result::Result::Err($crate::CommandError::rejected(::std::format!(

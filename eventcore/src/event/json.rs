@@ -129,6 +129,11 @@ pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, Error>
     FiniteValue::at_depth(value, 2).serialize(serde_json::value::Serializer)
 }
 
+/// A JSON text, with the same refusals as payloads.
+pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(&FiniteValue::at_depth(value, 2))
+}
+
 /// Accepts enum variants only and writes their content.
 struct Untag<'a>(Json<'a>);
 

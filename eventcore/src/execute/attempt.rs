@@ -59,12 +59,12 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
         command,
         cache: store.commons().folds(),
         slots: Vec::with_capacity(declared.streams.len()),
-        whole: C::Whole::default(),
+        whole: fresh::<C>()?,
         kept: Vec::new(),
     };
     known.read(store, declared.streams.iter().cloned()).await?;
     let views = known.take_views(0);
-    let whole = std::mem::take(&mut known.whole);
+    let whole = std::mem::replace(&mut known.whole, fresh::<C>()?);
     let mut streams = C::assemble(&mut declared.loaded(views), whole)?;
 
     let mut rounds = 0;
@@ -99,7 +99,10 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
         }
         if C::DISCOVERS_PLAIN {
             known.fold_kept()?;
-            C::set_whole(&mut streams, std::mem::take(&mut known.whole));
+            C::set_whole(
+                &mut streams,
+                std::mem::replace(&mut known.whole, fresh::<C>()?),
+            );
         }
     }
 
@@ -114,6 +117,11 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
         expectations: known.slots.iter().map(Slot::expectation).collect(),
         events: events.events,
     })
+}
+
+/// The state of plain streams at the beginning; its `Default` is the application's code.
+fn fresh<C: CommandLogic>() -> Result<C::Whole, CommandError> {
+    guarded("apply", || Ok::<_, CommandError>(C::Whole::default()))
 }
 
 impl<C: CommandLogic> Known<'_, C> {
@@ -184,7 +192,7 @@ impl<C: CommandLogic> Known<'_, C> {
     /// Folds the events of all plain streams anew, in global order.
     fn fold_kept(&mut self) -> Result<(), CommandError> {
         self.kept.sort_by_key(RecordedEvent::position);
-        self.whole = C::Whole::default();
+        self.whole = fresh::<C>()?;
         guarded("apply", || {
             for event in &self.kept {
                 self.command.apply_whole(&mut self.whole, event.clone())?;

@@ -72,17 +72,22 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 fingerprint: Uuid::nil(),
             })
         };
-        let given = |key: &IdempotencyKey| Idempotency {
-            key: key.clone(),
-            fingerprint: fingerprint(command, declared),
+        let idempotency = match &options.key {
+            None => generated(),
+            Some(key) => Some(Idempotency {
+                key: key.clone(),
+                fingerprint: fingerprint(command, declared)?,
+            }),
         };
         let metadata = &options.metadata;
         Ok(Self {
             command,
             store,
             options,
-            deadline: options.deadline.map(|after| Instant::now() + after),
-            idempotency: options.key.as_ref().map(given).or_else(generated),
+            deadline: options
+                .deadline
+                .and_then(|after| Instant::now().checked_add(after)),
+            idempotency,
             correlation_id: metadata
                 .get_correlation_id()
                 .unwrap_or_else(CorrelationId::generate),
@@ -145,6 +150,8 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
             Err(Undecided::Failed(error)) => return Err(error),
         };
         lines.extend_from_slice(&decision.writable);
+        // Deciding takes time too, and is not interrupted.
+        self.check_deadline(attempts)?;
         let Some(batch) = self.batch(decision)? else {
             return Ok(Ok(AppendReceipt {
                 events: Vec::new(),
@@ -258,6 +265,15 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
         }
     }
 
+    fn check_deadline(&self, attempts: u32) -> Result<(), CommandError> {
+        match self.deadline {
+            Some(deadline) if deadline <= Instant::now() => {
+                Err(CommandError::DeadlineExceeded { attempts })
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn until_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self.deadline {
             None => Some(work.await),
@@ -300,13 +316,19 @@ fn is_of(receipt: &AppendReceipt, batch: &AppendBatch) -> bool {
         && appended.eq(batch.events().iter().map(|event| event.id))
 }
 
-fn fingerprint<C: CommandLogic>(command: &C, declared: &Declarations) -> Uuid {
+fn fingerprint<C: CommandLogic>(
+    command: &C,
+    declared: &Declarations,
+) -> Result<Uuid, CommandError> {
     let mut digest = Fingerprint::default();
-    digest.part(C::NAME.as_bytes());
+    // With its path and parameters: two commands may have the same name.
+    digest.part(std::any::type_name::<C>().as_bytes());
     for stream in &declared.streams {
         digest.part(stream.field.as_bytes());
         digest.part(stream.id.as_str().as_bytes());
     }
     command.fingerprint(&mut digest);
-    digest.finish()
+    digest
+        .digest()
+        .map_err(|source| CommandError::Fingerprint { source })
 }
