@@ -144,6 +144,14 @@ fn sqlite_and_memory_come_to_the_same_report() {
 }
 
 #[test]
+fn postgres_and_memory_come_to_the_same_report() {
+    let shop = Shop::new();
+    let memory = shop.json("--store memory --limit 300");
+    let postgres = shop.json("--store postgres --limit 300");
+    assert_eq!(memory["report"], postgres["report"]);
+}
+
+#[test]
 fn the_report_of_a_small_input_is_right_to_the_cent() {
     let shop = Shop::new();
     let lines = "1 19970131 2 60.00\n1 19970401 1 40.50\n2 19970401 3 500.00\n3 19970401 1 0.00\n";

@@ -19,6 +19,9 @@ pub use self::{
 
 /// Something that happened, in the application's own words.
 ///
+/// What serde cannot read back from JSON cannot be an event's data; 128-bit integers inside of `#[serde(flatten)]` are
+/// such a case, and one that shows only when they are read.
+///
 /// Derive it: `#[derive(Event)]` gives each variant a stored name of its own, so that renaming or moving Rust code
 /// never breaks history. Write it by hand for another payload format.
 ///

@@ -7,7 +7,7 @@ use super::{Shop, assert_absent};
 #[test]
 fn a_wrong_command_line_is_refused_before_anything_is_done() {
     for (arguments, reason) in [
-        ("--store postgres:x", "a store is `memory` or `sqlite:PATH`"),
+        ("--store postgres:x", "a store is `memory`, `sqlite:PATH`"),
         ("--store sqlite:", "the path is missing"),
         ("--concurrency 0", "0 is not in 1..=1024"),
         ("--concurrency 1025", "1025 is not in 1..=1024"),
