@@ -98,10 +98,15 @@ pub async fn log(store: &impl EventStore) -> Vec<RecordedEvent> {
     let (mut events, mut next) = (Vec::new(), GlobalPosition::START);
     loop {
         let size = PageSize::try_new(1000).unwrap();
-        let page = store
-            .read_all(next, &EventFilter::all(), size)
-            .await
-            .unwrap();
+        let mut tries = 0;
+        let page = loop {
+            // A connection that a test has broken costs an error that says so: it is worth another try.
+            match store.read_all(next, &EventFilter::all(), size).await {
+                Ok(page) => break page,
+                Err(error) if error.is_retriable() && tries < 5 => tries += 1,
+                Err(error) => panic!("{error}"),
+            }
+        };
         events.extend(page.events);
         next = page.next;
         if page.at_end {
