@@ -27,6 +27,7 @@ mod fold_cache;
 mod ids;
 mod metadata;
 pub mod prelude;
+pub mod projection;
 mod query;
 pub mod store;
 mod stream_id;
