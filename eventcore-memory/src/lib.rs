@@ -4,6 +4,7 @@
 //! serialisable; every append and every read sees one state. Durable it is not.
 
 mod log;
+mod projections;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -17,6 +18,7 @@ use eventcore::{
 };
 
 use self::log::{Cursor, Log};
+pub use self::projections::{InMemoryProjections, InMemoryUnit};
 
 /// An event store in memory. Clones share their events.
 ///
@@ -133,7 +135,9 @@ impl EventStore for InMemoryEventStore {
     }
 
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
-        self.log_mut().append(&batch)
+        let receipt = self.log_mut().append(&batch)?;
+        self.shared.commons.wake();
+        Ok(receipt)
     }
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {

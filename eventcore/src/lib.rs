@@ -15,6 +15,7 @@
 //! | define events | [`Event`], [`StoredEvent`], [`UnknownEvent`] |
 //! | name streams | [`StreamId`], [`StreamName`] |
 //! | read outside a command | [`EventStore::read`], [`EventStore::read_all`], [`fold_stream`] |
+//! | follow the log | [`subscribe`](subscribe()), [`projection`] |
 //! | write a backend | [`store`], and the contract suite in `eventcore-testing` |
 //!
 //! Memory, SQLite and other stores live in crates of their own: `eventcore-memory`, `eventcore-sqlite`.
@@ -33,8 +34,10 @@ pub mod store;
 mod stream_id;
 mod stream_name;
 mod timestamp;
+mod subscription;
 mod turnstile;
 mod version;
+mod wake;
 
 #[cfg(feature = "macros")]
 pub use eventcore_macros::{Command, Event, StreamName};
@@ -58,7 +61,9 @@ pub use self::{
     stream_id::{StreamId, StreamIdError, StreamPrefix},
     stream_name::{StreamField, StreamName, StreamNameError},
     timestamp::{Timestamp, TimestampError},
+    subscription::{StartFrom, Subscription, TypedSubscription, subscribe},
     version::{GlobalPosition, OutOfRange, StreamVersion},
+    wake::Waiter,
 };
 
 /// What the derives' code calls. Not for anybody else, and not covered by any promise.

@@ -124,6 +124,14 @@ pub enum ReadError {
     /// An event that the application's types do not know.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// A reader that goes on from where this log has never been: the log was replaced by an older one, say a backup.
+    #[error("the log ends at position {end}, before {after} from where it was to be read on; was an older backup restored?")]
+    LogBehind {
+        /// Where the reader was.
+        after: GlobalPosition,
+        /// Where the log ends.
+        end: GlobalPosition,
+    },
 }
 
 impl ReadError {

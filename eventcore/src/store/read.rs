@@ -141,11 +141,12 @@ impl fmt::Debug for EventChunks {
     }
 }
 
-/// How many events a page may hold: 1 to 10,000.
+/// How many events a page may hold: 1 to 10,000, by default 1,000.
 #[nutype(
     validate(greater_or_equal = 1, less_or_equal = 10_000),
+    default = 1000,
     derive(
-        Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, TryFrom, Into, Display
+        Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, TryFrom, Into, Display
     )
 )]
 pub struct PageSize(usize);
