@@ -9,6 +9,7 @@ mod slot;
 
 use std::{future::IntoFuture, marker::PhantomData, pin::Pin, time::Duration};
 
+pub(crate) use self::panics::message as panic_message;
 pub use self::{receipt::CommandReceipt, retry::RetryPolicy};
 use crate::{CommandError, CommandLogic, EventStore, IdempotencyKey, Metadata, Timestamp};
 

@@ -33,8 +33,8 @@ mod query;
 pub mod store;
 mod stream_id;
 mod stream_name;
-mod timestamp;
 mod subscription;
+mod timestamp;
 mod turnstile;
 mod version;
 mod wake;
@@ -60,8 +60,8 @@ pub use self::{
     store::{EventFilter, EventStore, RecordedEvent},
     stream_id::{StreamId, StreamIdError, StreamPrefix},
     stream_name::{StreamField, StreamName, StreamNameError},
-    timestamp::{Timestamp, TimestampError},
     subscription::{StartFrom, Subscription, TypedSubscription, subscribe},
+    timestamp::{Timestamp, TimestampError},
     version::{GlobalPosition, OutOfRange, StreamVersion},
     wake::Waiter,
 };

@@ -9,19 +9,36 @@
 //! | say what happens to events that fail | [`FailurePolicy`] |
 //! | write a backend | [`ProjectionStore`], [`UnitOfWork`] |
 
+mod custom;
 mod document;
+mod documents;
+mod failure;
 mod id;
+mod lead;
+mod leader;
 mod lease;
 mod letters;
+mod read_model;
+mod run;
+mod running;
+mod status;
 mod store;
+mod work;
 
 pub use self::{
+    custom::Projection,
     document::{
         DocumentChange, DocumentKey, DocumentKeyError, DocumentQuery, FieldPath, QueryError,
         RawDocument,
     },
+    documents::{DocumentError, Documents},
+    failure::{ApplyError, FailurePolicy, ProjectionError},
     id::{Partitions, PartitionsError, ProjectionId, ProjectionName, ProjectionNameError},
     lease::{Checkpoint, Claim, Claimed, Divisions, Lease, Owner, Witness},
     letters::{DeadLetter, Fate},
+    read_model::ReadModel,
+    run::{ProjectionRun, project, run_projection},
+    running::RunningProjection,
+    status::{PartitionStatus, ProjectionState, ProjectionStatus},
     store::{Progress, ProjectionStore, ProjectionStoreError, Standing, UnitOfWork},
 };

@@ -91,7 +91,7 @@ impl RetryPolicy {
     }
 
     /// The wait after this many attempts, or `None` when it was the last.
-    pub(super) fn wait_after(&self, attempts: u32, random: f64) -> Option<Duration> {
+    pub(crate) fn wait_after(&self, attempts: u32, random: f64) -> Option<Duration> {
         if attempts >= self.max_attempts {
             return None;
         }

@@ -106,7 +106,11 @@ impl FieldPath {
         let path = path.as_ref();
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let names: Vec<String> = path.split('.').map(str::to_owned).collect();
-        if path.len() > 255 || names.iter().any(|name| name.is_empty() || !name.chars().all(fits)) {
+        if path.len() > 255
+            || names
+                .iter()
+                .any(|name| name.is_empty() || !name.chars().all(fits))
+        {
             return Err(QueryError::BadPath {
                 path: path.chars().take(64).collect(),
             });
@@ -121,7 +125,9 @@ impl FieldPath {
 
     /// The value in a document, if there is one.
     pub fn find<'v>(&self, document: &'v Value) -> Option<&'v Value> {
-        self.0.iter().try_fold(document, |value, name| value.get(name))
+        self.0
+            .iter()
+            .try_fold(document, |value, name| value.get(name))
     }
 }
 
@@ -218,7 +224,9 @@ impl DocumentQuery {
 
     /// The field to sort by, and whether it is the other way round.
     pub fn sort(&self) -> Option<(&FieldPath, bool)> {
-        self.sort.as_ref().map(|(path, descending)| (path, *descending))
+        self.sort
+            .as_ref()
+            .map(|(path, descending)| (path, *descending))
     }
 
     /// How many to leave out, and how many to return at most.

@@ -151,9 +151,14 @@ mod tests {
         for number in 0..4000 {
             counts[four.of(&format!("account:{number}")) as usize] += 1;
         }
-        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (800..1200).contains(count)),
+            "{counts:?}"
+        );
         // Written down: data is divided by it.
-        let places: Vec<u32> = ["", "a", "account:1", "account:2"].map(|text| four.of(text)).into();
+        let places: Vec<u32> = ["", "a", "account:1", "account:2"]
+            .map(|text| four.of(text))
+            .into();
         assert_eq!(places, [places[0], places[1], places[2], places[3]]);
     }
 

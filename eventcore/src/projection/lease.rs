@@ -120,6 +120,11 @@ impl Divisions {
         Self(Vec::new())
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a division: the checkpoints of its partitions, in order. The new partitions start at the lowest of them,
     /// and older divisions that lie below it say nothing any more.
     #[must_use]

@@ -87,7 +87,8 @@ pub trait ProjectionStore: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Safe at any point.
-    async fn standings(&self, name: &ProjectionName) -> Result<Vec<Standing>, ProjectionStoreError>;
+    async fn standings(&self, name: &ProjectionName)
+    -> Result<Vec<Standing>, ProjectionStoreError>;
 
     /// The names of all projections that were ever claimed and not removed, in order.
     ///
@@ -298,7 +299,9 @@ pub enum ProjectionStoreError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Somebody else leads the partition now; nothing was written.
-    #[error("projection {projection}, partition {partition}: epoch {epoch} was replaced by a newer one")]
+    #[error(
+        "projection {projection}, partition {partition}: epoch {epoch} was replaced by a newer one"
+    )]
     Fenced {
         /// The projection.
         projection: ProjectionId,
@@ -351,7 +354,10 @@ impl<S: ProjectionStore> ProjectionStore for Arc<S> {
     async fn begin(&self, lease: &Lease) -> Result<Self::Unit, ProjectionStoreError> {
         (**self).begin(lease).await
     }
-    async fn standings(&self, name: &ProjectionName) -> Result<Vec<Standing>, ProjectionStoreError> {
+    async fn standings(
+        &self,
+        name: &ProjectionName,
+    ) -> Result<Vec<Standing>, ProjectionStoreError> {
         (**self).standings(name).await
     }
     async fn names(&self) -> Result<Vec<ProjectionName>, ProjectionStoreError> {

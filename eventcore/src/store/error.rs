@@ -125,7 +125,9 @@ pub enum ReadError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// A reader that goes on from where this log has never been: the log was replaced by an older one, say a backup.
-    #[error("the log ends at position {end}, before {after} from where it was to be read on; was an older backup restored?")]
+    #[error(
+        "the log ends at position {end}, before {after} from where it was to be read on; was an older backup restored?"
+    )]
     LogBehind {
         /// Where the reader was.
         after: GlobalPosition,
