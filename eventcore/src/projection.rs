@@ -14,6 +14,7 @@ mod document;
 mod documents;
 mod failure;
 mod id;
+mod inline;
 mod lead;
 mod leader;
 mod lease;
@@ -34,6 +35,7 @@ pub use self::{
     documents::{DocumentError, Documents},
     failure::{ApplyError, FailurePolicy, ProjectionError},
     id::{Partitions, PartitionsError, ProjectionId, ProjectionName, ProjectionNameError},
+    inline::{Inline, InlineError},
     lease::{Checkpoint, Claim, Claimed, Divisions, Lease, Owner, Witness},
     letters::{DeadLetter, Fate},
     read_model::ReadModel,

@@ -75,7 +75,7 @@ impl Waiter {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[tokio::test(start_paused = true)]
     async fn a_call_between_arming_and_waiting_is_not_lost() {

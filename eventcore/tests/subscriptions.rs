@@ -22,7 +22,7 @@ use eventcore::{
 use eventcore_testing::chaos::{ChaosStore, Fault, Operation};
 use futures_util::{FutureExt, StreamExt};
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 fn positions(events: &[RecordedEvent]) -> Vec<u64> {
     events.iter().map(|event| event.position().get()).collect()

@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{DecodeError, GlobalPosition, IdempotencyKey, StreamId, StreamVersion};
+use crate::{
+    DecodeError, GlobalPosition, IdempotencyKey, StreamId, StreamVersion, projection::InlineError,
+};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 type SharedSource = Arc<dyn std::error::Error + Send + Sync>;
@@ -159,6 +161,9 @@ pub enum AppendError {
     /// The store may or may not have committed. Appending the same batch again settles it when it has a key.
     #[error("it is not known whether the append took effect")]
     OutcomeUnknown(#[source] StoreError),
+    /// A read model that belongs to the append's transaction could not take the events; nothing was appended.
+    #[error(transparent)]
+    Inline(#[from] InlineError),
     /// The store could not append, and did not.
     #[error(transparent)]
     Store(#[from] StoreError),

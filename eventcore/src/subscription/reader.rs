@@ -44,7 +44,7 @@ impl<'s> Reader<'s> {
             filter,
             limit: PageSize::default(),
             poll_every: Duration::from_millis(100),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
             place: Place::Asked(from),
             at_end: false,
         }

@@ -106,7 +106,7 @@ where
         }
         let behind: Vec<DeadLetter> = behind
             .into_iter()
-            .map(|at| self.letter(&events[at], Fate::Behind, 0, String::new()))
+            .map(|at| self.letter(&events[at], Fate::Behind, 0, ""))
             .collect();
         if !behind.is_empty() {
             unit.bury(behind.clone()).await?;
@@ -142,7 +142,7 @@ where
             Then::Skip => Fate::Skipped,
             Then::Park { .. } => Fate::Parked,
         };
-        let letter = self.letter(event, fate, attempts, with_sources(&*blame.error));
+        let letter = self.letter(event, fate, attempts, &with_sources(&*blame.error));
         tracing::error!(projection = %self.lease.projection, position = %event.position(), stream = %event.stream(),
             fate = fate.as_str(), error = letter.error, "an event was put aside");
         let mut unit = self.begin().await?;
@@ -164,7 +164,7 @@ where
         event: &RecordedEvent,
         fate: Fate,
         attempts: u32,
-        error: String,
+        error: &str,
     ) -> DeadLetter {
         DeadLetter {
             position: event.position(),
@@ -248,8 +248,10 @@ where
         })
     }
 
-    pub(super) fn show_trouble(&self, blame: &Blame) {
+    fn show_trouble(&self, blame: &Blame) {
+        let position = self.checkpoint.position;
         self.leader.status.send_modify(|status| {
+            status.position = position;
             status.state = ProjectionState::Failing;
             status.last_error = Some(with_sources(&*blame.error));
         });
