@@ -6,6 +6,7 @@
 //! | write to tables of your own, or anywhere else | [`Projection`] |
 //! | run it | [`project`], [`run_projection`], [`RunningProjection`] |
 //! | read documents | [`Documents`], [`DocumentQuery`] |
+//! | watch it | [`ProjectionStatus`], [`ProjectionStore::standings`]; with the feature `metrics` the gauges `eventcore_projection_*` |
 //! | say what happens to events that fail | [`FailurePolicy`] |
 //! | write a backend | [`ProjectionStore`], [`UnitOfWork`] |
 
@@ -13,6 +14,7 @@ mod custom;
 mod document;
 mod documents;
 mod failure;
+mod gauges;
 mod id;
 mod inline;
 mod lead;

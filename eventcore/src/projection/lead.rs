@@ -131,9 +131,7 @@ where
     /// Refuses a log that is not the one that was projected.
     async fn check_the_log(&mut self) -> Result<(), Ended> {
         let end = log_end(&self.leader.store).await?;
-        self.leader
-            .status
-            .send_modify(|status| status.log_end = end);
+        self.leader.tell(|status| status.log_end = end);
         let after = self.checkpoint.position;
         if after > end {
             return Err(ReadError::LogBehind { after, end }.into());
@@ -191,7 +189,7 @@ where
         tracing::info!(projection = %self.lease.projection, partition = self.lease.partition, epoch, %position,
             "leading");
         let owner = self.lease.owner.clone();
-        self.leader.status.send_modify(|status| {
+        self.leader.tell(|status| {
             status.epoch = epoch;
             status.leader = Some(owner);
             status.position = position;
@@ -262,9 +260,7 @@ where
                 || self.checkpoint.position < self.log_end()
             {
                 let end = log_end(&self.leader.store).await?;
-                self.leader
-                    .status
-                    .send_modify(|status| status.log_end = end);
+                self.leader.tell(|status| status.log_end = end);
                 self.show();
             }
         }
@@ -319,7 +315,7 @@ where
     /// Tells whoever watches.
     fn show(&self) {
         let position = self.checkpoint.position;
-        self.leader.status.send_modify(|status| {
+        self.leader.tell(|status| {
             status.position = position;
             status.log_end = status.log_end.max(position);
             status.waiting_letters = self.letters.len();
@@ -336,7 +332,7 @@ where
     fn show_page(&mut self, page: &Page) {
         let rate = self.speed.at(self.checkpoint.position);
         let lag = page.events.last().map(|event| age(event.recorded_at()));
-        self.leader.status.send_modify(|status| {
+        self.leader.tell(|status| {
             status.rate = rate;
             if page.at_end {
                 status.log_end = page.next;

@@ -9,8 +9,8 @@ use tokio::{
 
 use super::{
     Claim, Claimed, FailurePolicy, Owner, Partitions, ProjectionError, ProjectionId,
-    ProjectionState, ProjectionStore, ProjectionStoreError, lead::Lead, status::PartitionStatus,
-    work::Work,
+    ProjectionState, ProjectionStore, ProjectionStoreError, gauges, lead::Lead,
+    status::PartitionStatus, work::Work,
 };
 use crate::{
     EventStore,
@@ -103,6 +103,14 @@ fn lasts(error: &StoreError) -> bool {
     )
 }
 
+impl<W, S, V> Leader<W, S, V> {
+    /// Changes what is known about it, for whoever watches.
+    pub(super) fn tell(&self, change: impl FnOnce(&mut PartitionStatus)) {
+        self.status.send_modify(change);
+        gauges::record(&self.projection, &self.status.borrow());
+    }
+}
+
 /// Resolves when the projection is to stop.
 pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // When the handle is gone, nobody can say so any more.
@@ -117,7 +125,7 @@ where
 {
     pub(super) async fn run(mut self) -> Result<(), ProjectionError> {
         let result = self.serve().await;
-        self.status.send_modify(|status| match &result {
+        self.tell(|status| match &result {
             Ok(()) => status.state = ProjectionState::Stopped,
             Err(error) => {
                 status.state = ProjectionState::Failed;
@@ -173,7 +181,7 @@ where
                 Ended::Again(error) => {
                     tracing::warn!(projection = %self.projection, partition = self.partition,
                         error = with_sources(&error), "the projection will be tried again");
-                    self.status.send_modify(|status| {
+                    self.tell(|status| {
                         status.state = ProjectionState::Failing;
                         status.last_error = Some(with_sources(&error));
                     });

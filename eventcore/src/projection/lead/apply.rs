@@ -250,7 +250,7 @@ where
 
     fn show_trouble(&self, blame: &Blame) {
         let position = self.checkpoint.position;
-        self.leader.status.send_modify(|status| {
+        self.leader.tell(|status| {
             status.position = position;
             status.state = ProjectionState::Failing;
             status.last_error = Some(with_sources(&*blame.error));
