@@ -10,6 +10,7 @@
 //! | say what happens to events that fail | [`FailurePolicy`] |
 //! | write a backend | [`ProjectionStore`], [`UnitOfWork`] |
 
+mod caught;
 mod custom;
 mod document;
 mod documents;

@@ -170,6 +170,15 @@ impl Inline {
     }
 }
 
+/// The same read model, not only an equal one.
+impl PartialEq for Inline {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Inline {}
+
 impl fmt::Debug for Inline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Inline({})", self.id())

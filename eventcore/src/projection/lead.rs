@@ -302,6 +302,7 @@ where
         }
         self.save(true).await?;
         self.activation = Activation::None;
+        self.show();
         tracing::info!(projection = %self.lease.projection, "caught up, and seen by readers from now on");
         Ok(())
     }
@@ -315,12 +316,13 @@ where
     /// Tells whoever watches.
     fn show(&self) {
         let position = self.checkpoint.position;
+        let seen = self.activation == Activation::None;
         self.leader.tell(|status| {
             status.position = position;
             status.log_end = status.log_end.max(position);
             status.waiting_letters = self.letters.len();
             status.last_error = None;
-            status.state = if position >= status.log_end {
+            status.state = if position >= status.log_end && seen {
                 status.lag = Duration::ZERO;
                 ProjectionState::Live
             } else {

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     Claim, Claimed, FailurePolicy, Owner, Partitions, ProjectionError, ProjectionId,
-    ProjectionState, ProjectionStore, ProjectionStoreError, gauges, lead::Lead,
+    ProjectionState, ProjectionStore, ProjectionStoreError, caught::caught, gauges, lead::Lead,
     status::PartitionStatus, work::Work,
 };
 use crate::{
@@ -124,7 +124,12 @@ where
     V: ProjectionStore + Clone,
 {
     pub(super) async fn run(mut self) -> Result<(), ProjectionError> {
-        let result = self.serve().await;
+        let result = caught(self.serve()).await.unwrap_or_else(|panic| {
+            Err(ProjectionError::Stopped {
+                projection: self.projection.clone(),
+                reason: panic,
+            })
+        });
         self.tell(|status| match &result {
             Ok(()) => status.state = ProjectionState::Stopped,
             Err(error) => {

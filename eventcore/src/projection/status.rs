@@ -51,7 +51,7 @@ pub enum ProjectionState {
     StandingBy,
     /// It leads and works through what is there.
     CatchingUp,
-    /// It leads and has reached the end of the log.
+    /// It leads, has reached the end of the log, and its version is the one that readers see, or an older one.
     Live,
     /// Something failed, and is being tried again.
     Failing,

@@ -229,3 +229,42 @@ async fn while_one_event_is_tried_again_the_status_says_so() {
         .unwrap();
     assert!(diary.tries.load(Relaxed) >= 1);
 }
+
+/// Panics where nobody expects it.
+struct Broken;
+
+impl eventcore::projection::ReadModel for Broken {
+    type Event = crate::counters::Counted;
+    type Document = ();
+    const NAME: &'static str = "broken";
+    fn filter(&self) -> eventcore::EventFilter {
+        panic!("no filter")
+    }
+    fn keys(
+        &self,
+        _: &eventcore::StoredEvent<Self::Event>,
+    ) -> impl IntoIterator<Item = eventcore::projection::DocumentKey> {
+        None
+    }
+    fn apply(
+        &self,
+        _: &eventcore::projection::DocumentKey,
+        _: &mut Option<()>,
+        _: &eventcore::StoredEvent<Self::Event>,
+    ) {
+    }
+}
+
+#[tokio::test]
+async fn a_panic_anywhere_is_an_error_and_not_the_end_of_others() {
+    let (store, views) = (store(), views());
+    let broken = eventcore::projection::project(Broken, &store, &views)
+        .start()
+        .unwrap();
+    let diary = run_projection(Diary::default(), &store, &views)
+        .start()
+        .unwrap();
+    let error = broken.wait_until_live(SOON).await.unwrap_err();
+    assert!(error.to_string().contains("panicked: no filter"), "{error}");
+    diary.wait_until_live(SOON).await.unwrap();
+}

@@ -93,7 +93,7 @@ impl Projection for Diary {
     type Event = Counted;
     type Unit = InMemoryUnit;
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "diary"
     }
 

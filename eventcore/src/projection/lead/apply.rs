@@ -1,18 +1,12 @@
 //! A page of events: applied together, and in smaller parts where one of them fails.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    task::Poll,
-};
-
 use super::Lead;
 use crate::{
     EventStore, RecordedEvent, Timestamp,
-    execute::panic_message,
     projection::{
         Checkpoint, DeadLetter, Fate, Progress, ProjectionError, ProjectionState, ProjectionStore,
         UnitOfWork, Witness,
+        caught::caught,
         failure::Then,
         leader::{Ended, with_sources},
         work::{Blame, Failed, Work},
@@ -66,11 +60,11 @@ where
             self.checkpoint.position = page.next;
             self.unsaved = true;
         }
-        self.show_page(&page);
         if page.at_end {
             self.at_end();
             self.activate().await?;
         }
+        self.show_page(&page);
         Ok(())
     }
 
@@ -84,7 +78,7 @@ where
         let applied = if behind.is_empty() {
             self.guarded(&mut unit, events).await
         } else {
-            let left = |at: &usize| !behind.contains(at);
+            let left = |at: &usize| behind.binary_search(at).is_err();
             let left: Vec<usize> = (0..events.len()).filter(left).collect();
             let some: Vec<RecordedEvent> = left.iter().map(|&at| events[at].clone()).collect();
             let applied = self.guarded(&mut unit, &some).await;
@@ -181,13 +175,14 @@ where
     /// A transaction, with the projection's preparation in it if it is the first.
     pub(super) async fn begin(&mut self) -> Result<V::Unit, Ended> {
         let mut unit = self.leader.views.begin(&self.lease).await?;
-        if self.first
-            && let Err(source) = self.leader.work.prepare(&mut unit).await
-        {
-            return Err(Ended::Failed(ProjectionError::Prepare {
-                projection: self.lease.projection.clone(),
-                source,
-            }));
+        if self.first {
+            let prepared = caught(self.leader.work.prepare(&mut unit)).await;
+            if let Err(source) = prepared.unwrap_or_else(|panic| Err(panic.into())) {
+                return Err(Ended::Failed(ProjectionError::Prepare {
+                    projection: self.lease.projection.clone(),
+                    source,
+                }));
+            }
         }
         Ok(unit)
     }
@@ -229,23 +224,15 @@ where
         events: &[RecordedEvent],
     ) -> Result<(), Failed> {
         let limit = self.leader.settings.apply_timeout;
-        let mut work = pin!(self.leader.work.apply(unit, &self.lease, events));
-        let work = std::future::poll_fn(|cx| {
-            // What it worked on belongs to the transaction and to this call, and both are dropped.
-            match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-                Ok(polled) => polled,
-                Err(panic) => {
-                    let text = format!("it panicked: {}", panic_message(&*panic));
-                    Poll::Ready(Err(Failed::passing(None, text)))
-                }
-            }
-        });
-        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-            Err(Failed::passing(
+        let work = caught(self.leader.work.apply(unit, &self.lease, events));
+        match tokio::time::timeout(limit, work).await {
+            Ok(Ok(applied)) => applied,
+            Ok(Err(panic)) => Err(Failed::passing(None, panic)),
+            Err(_) => Err(Failed::passing(
                 None,
                 format!("it took longer than {limit:?}"),
-            ))
-        })
+            )),
+        }
     }
 
     fn show_trouble(&self, blame: &Blame) {
