@@ -27,6 +27,7 @@ mod run;
 mod running;
 mod status;
 mod store;
+mod unit;
 mod work;
 
 pub use self::{
@@ -45,5 +46,6 @@ pub use self::{
     run::{ProjectionRun, project, run_projection},
     running::RunningProjection,
     status::{PartitionStatus, ProjectionState, ProjectionStatus},
-    store::{Progress, ProjectionStore, ProjectionStoreError, Standing, UnitOfWork},
+    store::{ProjectionStore, ProjectionStoreError, Standing},
+    unit::{Progress, UnitOfWork},
 };
