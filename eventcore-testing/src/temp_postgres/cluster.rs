@@ -83,7 +83,11 @@ impl Cluster {
                 let said = self.log().split_off(before);
                 // It refuses while a process of a killed predecessor still ends.
                 let refused = said.contains("still in use");
-                if !ours && !refused && said.contains("FATAL:") {
+                // Sessions of a killed predecessor that notice its end only now say so too.
+                let fatal = |line: &str| {
+                    line.contains("FATAL:") && !line.contains("terminating connection")
+                };
+                if !ours && !refused && said.lines().any(fatal) {
                     break 'again;
                 }
                 if (alive || refused) && !ours && start.elapsed() < SIGN_OF_LIFE {
