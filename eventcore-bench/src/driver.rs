@@ -18,7 +18,33 @@ pub(crate) enum Kind {
     Deposit,
     /// W2: read two accounts, append one event to each.
     Transfer,
+    /// W1 on ten accounts: everybody is in everybody's way.
+    Hot,
 }
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Deposit => "w1",
+            Self::Transfer => "w2",
+            Self::Hot => "hot",
+        }
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self, Error> {
+        [Self::Deposit, Self::Transfer, Self::Hot]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| format!("there is no workload `{name}`").into())
+    }
+}
+
+/// How many accounts are hot, and how many commands they take: a hot stream grows fast.
+const HOT_ACCOUNTS: u64 = 10;
+const HOT_MOST: u64 = 2000;
 
 /// The accounts that a command works on.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +73,14 @@ pub(crate) struct Cell {
     pub(crate) kept_folds: usize,
 }
 
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) done: u64,
+    pub(crate) tries: u64,
+    pub(crate) elapsed: Duration,
+}
+
 /// What a cell came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rate {
@@ -54,8 +88,16 @@ pub(crate) struct Rate {
     pub(crate) tries: f64,
 }
 
-/// Runs all clients at the same time.
-pub(crate) async fn drive(cell: Cell, clients: Vec<Box<dyn Client>>) -> Result<Rate, Error> {
+/// Runs all clients at the same time; `first` is the number of the first one, by which they choose accounts.
+pub(crate) async fn drive(
+    cell: Cell,
+    clients: Vec<Box<dyn Client>>,
+    first: usize,
+) -> Result<Counts, Error> {
+    let (accounts, most) = match cell.kind {
+        Kind::Hot => (HOT_ACCOUNTS, cell.most.min(HOT_MOST)),
+        Kind::Deposit | Kind::Transfer => (cell.accounts, cell.most),
+    };
     let (done, tries) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let start = Instant::now();
     let end = start + cell.duration;
@@ -63,10 +105,10 @@ pub(crate) async fn drive(cell: Cell, clients: Vec<Box<dyn Client>>) -> Result<R
     for (number, mut client) in clients.into_iter().enumerate() {
         let (done, tries) = (Arc::clone(&done), Arc::clone(&tries));
         tasks.push(tokio::spawn(async move {
-            let mut choice = Choice::new(number);
-            while Instant::now() < end && done.load(Relaxed) < cell.most {
-                let one = choice.below(cell.accounts);
-                let other = (one + 1 + choice.below(cell.accounts - 1)) % cell.accounts;
+            let mut choice = Choice::new(first + number);
+            while Instant::now() < end && done.load(Relaxed) < most {
+                let one = choice.below(accounts);
+                let other = (one + 1 + choice.below(accounts - 1)) % accounts;
                 let took = client.command(cell.kind, Accounts { one, other }).await?;
                 done.fetch_add(1, Relaxed);
                 tries.fetch_add(u64::from(took), Relaxed);
@@ -77,15 +119,21 @@ pub(crate) async fn drive(cell: Cell, clients: Vec<Box<dyn Client>>) -> Result<R
     for task in tasks {
         task.await??;
     }
-    Ok(rate(
-        done.load(Relaxed),
-        tries.load(Relaxed),
-        start.elapsed(),
-    ))
+    Ok(Counts {
+        done: done.load(Relaxed),
+        tries: tries.load(Relaxed),
+        elapsed: start.elapsed(),
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a few seconds")]
-pub(crate) fn rate(done: u64, tries: u64, elapsed: Duration) -> Rate {
+pub(crate) fn rate(
+    Counts {
+        done,
+        tries,
+        elapsed,
+    }: Counts,
+) -> Rate {
     Rate {
         per_second: done as f64 / elapsed.as_secs_f64(),
         tries: tries as f64 / done.max(1) as f64,

@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use crate::{
     Error,
     choice::Choice,
-    driver::{Cell, Rate, rate},
+    driver::{Cell, Counts, Rate, rate},
     workload::{AccountEvent, FULL, SEEDED, stream_name},
 };
 
@@ -80,7 +80,11 @@ pub(crate) fn run(path: &Path, cell: Cell, clients: usize) -> Result<Rate, Error
     }
     let elapsed = start.elapsed();
     writer.join().map_err(|_| "the writer panicked")??;
-    Ok(rate(u64::from(done), u64::from(done), elapsed))
+    Ok(rate(Counts {
+        done: u64::from(done),
+        tries: u64::from(done),
+        elapsed,
+    }))
 }
 
 fn one_client(

@@ -4,9 +4,11 @@
 //! `cargo run --release -p eventcore-bench -- --help`
 
 mod choice;
+mod contestants;
 mod driver;
 mod floor;
 mod postgres_floor;
+mod processes;
 mod report;
 mod workload;
 
@@ -15,12 +17,13 @@ use std::time::Duration;
 use clap::Parser;
 use eventcore::EventStore;
 use eventcore_memory::InMemoryEventStore;
-use eventcore_postgres::{PostgresEventStore, PostgresOptions};
 use eventcore_sqlite::{SqliteEventStore, SqliteOptions};
 use eventcore_testing::temp_postgres::TempPostgres;
 
 use crate::{
-    driver::{Cell, Client, Kind, Rate, drive},
+    contestants::Contestant,
+    driver::{Cell, Client, Kind, Rate, drive, rate},
+    processes::Role,
     report::Report,
     workload::{StoreClient, seed},
 };
@@ -31,15 +34,15 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 /// each. PostgreSQL runs on a private server with its flushes on.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The contestants: hand-written (SQLite, W1 only), sqlite, memory; postgres-a and postgres-d (hand-written),
-    /// postgres.
+    /// The contestants: hand-written (SQLite, W1 only), sqlite, memory; postgres-a, postgres-b and postgres-d
+    /// (hand-written), postgres.
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "hand-written,sqlite,memory"
     )]
     stores: Vec<String>,
-    /// What a command does: w1, w2.
+    /// What a command does: w1, w2, hot (w1 on ten accounts, until they have taken 2,000 commands).
     #[arg(long, value_delimiter = ',', default_value = "w1")]
     workloads: Vec<String>,
     /// A setting for the PostgreSQL server, `name=value`; may be repeated.
@@ -49,7 +52,10 @@ struct Arguments {
     /// stream for each command, as the hand-written code does.
     #[arg(long, default_value_t = 0)]
     kept_folds: usize,
-    /// How many clients run at the same time.
+    /// In how many processes clients run, for PostgreSQL; without it, in this one.
+    #[arg(long, value_delimiter = ',')]
+    processes: Vec<usize>,
+    /// How many clients run at the same time, in each process.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
     clients: Vec<usize>,
     /// How many streams there are, each with 10 events.
@@ -62,6 +68,9 @@ struct Arguments {
     /// How often each cell is measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// This process only runs clients, for another that measures.
+    #[arg(long, hide = true, num_args = 9)]
+    as_process: Vec<String>,
 }
 
 fn main() -> Result<(), Error> {
@@ -69,6 +78,9 @@ fn main() -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    if !arguments.as_process.is_empty() {
+        return runtime.block_on(Role::parse(&arguments.as_process)?.play());
+    }
     let mut report = Report::default();
     let mut server = None;
     if arguments
@@ -85,11 +97,7 @@ fn main() -> Result<(), Error> {
     }
     for round in 1..=arguments.rounds {
         for workload in &arguments.workloads {
-            let kind = match workload.as_str() {
-                "w1" => Kind::Deposit,
-                "w2" => Kind::Transfer,
-                other => return Err(format!("there is no workload `{other}`").into()),
-            };
+            let kind: Kind = workload.parse()?;
             let cell = Cell {
                 kind,
                 accounts: arguments.streams,
@@ -97,18 +105,19 @@ fn main() -> Result<(), Error> {
                 duration: Duration::from_secs_f64(arguments.seconds),
                 kept_folds: arguments.kept_folds,
             };
-            for &clients in &arguments.clients {
+            for (clients, processes) in crowds(&arguments) {
+                let column = match processes {
+                    None => format!("{workload} c{clients}"),
+                    Some(processes) => format!("{workload} p{processes} c{clients}"),
+                };
                 for store in &arguments.stores {
-                    let Some(rate) =
-                        runtime.block_on(measure(store, server.as_ref(), cell, clients))?
-                    else {
+                    let crowd = (clients, processes);
+                    let measuring = measure(store, server.as_ref(), cell, crowd);
+                    let Some(rate) = runtime.block_on(measuring)? else {
                         continue;
                     };
-                    eprintln!(
-                        "round {round}: {store}, {workload}, {clients} clients: {:.0}/s",
-                        rate.per_second
-                    );
-                    report.add(store, &format!("{workload} c{clients}"), rate);
+                    eprintln!("round {round}: {store}, {column}: {:.0}/s", rate.per_second);
+                    report.add(store, &column, rate);
                 }
             }
         }
@@ -117,16 +126,32 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
+/// Each number of clients, in each number of processes.
+fn crowds(arguments: &Arguments) -> Vec<(usize, Option<usize>)> {
+    let here = || arguments.clients.iter().map(|&clients| (clients, None));
+    let there = |&processes: &usize| {
+        let clients = arguments.clients.iter();
+        clients.map(move |&clients| (clients, Some(processes)))
+    };
+    if arguments.processes.is_empty() {
+        return here().collect();
+    }
+    arguments.processes.iter().flat_map(there).collect()
+}
+
 async fn measure(
     store: &str,
     server: Option<&TempPostgres>,
     cell: Cell,
-    clients: usize,
+    (clients, processes): (usize, Option<usize>),
 ) -> Result<Option<Rate>, Error> {
-    if let Some(server) = server
-        && store.starts_with("postgres")
-    {
-        return postgres(store, server, cell, clients).await.map(Some);
+    if let (Some(server), Some(contestant)) = (server, Contestant::of(store)) {
+        let crowd = (clients, processes);
+        let rate = postgres(store, contestant, server, cell, crowd).await?;
+        return Ok(Some(rate));
+    }
+    if processes.is_some() {
+        return Err(format!("`{store}` does not run in several processes here").into());
     }
     let folder = tempfile::tempdir_in(".")?;
     let path = folder.path().join("bench.db");
@@ -162,38 +187,35 @@ where
 {
     seed(&store, cell.accounts).await?;
     let client = |_| Box::new(StoreClient(store.clone())) as Box<dyn Client>;
-    drive(cell, (0..clients).map(client).collect()).await
+    Ok(rate(
+        drive(cell, (0..clients).map(client).collect(), 0).await?,
+    ))
 }
 
-/// A cell on PostgreSQL, in a database of its own.
+/// A cell on PostgreSQL, in a database of its own; with clients in processes of their own, if there are to be any.
 async fn postgres(
-    contestant: &str,
+    name: &str,
+    contestant: Contestant,
     server: &TempPostgres,
     cell: Cell,
-    clients: usize,
+    (clients, processes): (usize, Option<usize>),
 ) -> Result<Rate, Error> {
     let database = server.database()?;
-    let url = database.url();
-    if contestant == "postgres" {
-        let options = PostgresOptions::new().kept_folds(cell.kept_folds);
-        PostgresEventStore::migrate(&url, &options).await?;
-        let store = PostgresEventStore::connect(&url, options).await?;
-        seed(&store, cell.accounts).await?;
-        database.sql("VACUUM ANALYZE")?;
-        let client = |_| Box::new(StoreClient(store.clone())) as Box<dyn Client>;
-        let rate = drive(cell, (0..clients).map(client).collect()).await?;
+    contestant.prepare(&database, cell).await?;
+    if let Some(processes) = processes {
+        let role = Role {
+            contestant: name.to_owned(),
+            url: database.url(),
+            cell,
+            clients,
+            number: 0,
+        };
+        return tokio::task::spawn_blocking(move || processes::run(&role, processes)).await?;
+    }
+    let clients = contestant.clients(&database.url(), cell, clients).await?;
+    let counts = drive(cell, clients.all, 0).await?;
+    if let Some(store) = clients.opened {
         store.close().await;
-        return Ok(rate);
     }
-    postgres_floor::seed(&url, cell.accounts).await?;
-    let mut all: Vec<Box<dyn Client>> = Vec::new();
-    if contestant == "postgres-a" {
-        for _ in 0..clients {
-            all.push(Box::new(postgres_floor::A::connect(&url).await?));
-        }
-    } else {
-        let shared = postgres_floor::D::connect(&url).await?;
-        all.extend((0..clients).map(|_| Box::new(shared.clone()) as Box<dyn Client>));
-    }
-    drive(cell, all).await
+    Ok(rate(counts))
 }

@@ -114,7 +114,7 @@ impl<S: EventStore> Client for StoreClient<S> {
         Box::pin(async move {
             let from = StreamId::try_new(stream_name(one))?;
             let receipt = match kind {
-                Kind::Deposit => {
+                Kind::Deposit | Kind::Hot => {
                     let command = Deposit {
                         account: from,
                         number: one,

@@ -4,7 +4,7 @@ use eventcore::{
     GlobalPosition, StreamVersion,
     store::{AppendBatch, AppendReceipt, AppendedEvent, Conflict, StreamConflict},
 };
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{connection::Mode, options::SchemaName};
@@ -18,10 +18,12 @@ pub(crate) enum Judged {
     Known,
 }
 
-/// The statement, written once per store.
+/// The statements, written once per store.
 #[derive(Clone, Debug)]
 pub(crate) struct AppendCall {
-    sql: String,
+    /// For one batch of one event in one stream.
+    one: String,
+    group: String,
     mode: Mode,
 }
 
@@ -42,8 +44,7 @@ struct Arrays<'b> {
     e_batch: Vec<i32>,
     e_stream: Vec<&'b str>,
     e_version: Vec<i64>,
-    n_batch: Vec<i32>,
-    n_stream: Vec<&'b str>,
+    n_expectation: Vec<i32>,
     n_version: Vec<i64>,
     n_type: Vec<&'b str>,
     n_schema: Vec<i64>,
@@ -57,56 +58,76 @@ struct Arrays<'b> {
     b_recorded: Vec<i64>,
     b_metadata: Vec<Option<&'b str>>,
     b_events: Vec<i32>,
+    b_before: Vec<i32>,
+}
+
+fn number(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// An array of nothing but NULLs need not travel.
+fn some<T>(values: &[Option<T>]) -> Option<&[Option<T>]> {
+    values.iter().any(Option::is_some).then_some(values)
 }
 
 impl<'b> Arrays<'b> {
-    /// Batches are numbered from 1, as arrays are in SQL.
+    /// Everything is numbered from 1, as arrays are in SQL.
     fn add(&mut self, batch: &'b AppendBatch) {
-        let number = i32::try_from(self.b_events.len() + 1).unwrap_or(i32::MAX);
+        let before = self.e_batch.len() + 1;
         let mut versions = Vec::with_capacity(batch.expectations().len());
         for expected in batch.expectations() {
-            self.e_batch.push(number);
+            self.e_batch.push(number(self.b_events.len() + 1));
             self.e_stream.push(expected.stream.as_str());
             self.e_version.push(expected.version.to_i64());
             versions.push(expected.version.to_i64());
         }
+        self.b_before.push(number(self.n_id.len()));
         for event in batch.events() {
             // A version near the end of all numbers is never there; the server is to say so.
             versions[event.stream] = versions[event.stream].saturating_add(1);
-            self.n_batch.push(number);
-            self.n_stream.push(batch.stream_of(event).as_str());
+            self.n_expectation.push(number(before + event.stream));
             self.n_version.push(versions[event.stream]);
             self.n_type.push(event.event.event_type().as_str());
             self.n_schema.push(event.event.schema().get().into());
             self.n_id.push(event.id.into());
             self.n_payload.push(event.event.payload().as_bytes());
         }
-        let key = batch
-            .idempotency()
-            .map(|idempotency| key_id(idempotency.key.as_str()));
+        let (key, fingerprint) = key_of(batch);
         self.b_key.push(key.map(|(id, _)| id));
         self.b_key_text.push(key.and_then(|(_, text)| text));
-        self.b_fingerprint.push(
-            batch
-                .idempotency()
-                .map(|idempotency| idempotency.fingerprint),
-        );
+        self.b_fingerprint.push(fingerprint);
         self.b_correlation.push(batch.correlation_id().into());
         self.b_causation.push(batch.causation_id().map(Uuid::from));
         self.b_recorded.push(batch.recorded_at().unix_micros());
         self.b_metadata.push(batch.metadata().map(|text| &**text));
-        self.b_events
-            .push(i32::try_from(batch.events().len()).unwrap_or(i32::MAX));
+        self.b_events.push(number(batch.events().len()));
     }
+}
+
+type Key<'b> = (Uuid, Option<&'b str>);
+
+fn key_of(batch: &AppendBatch) -> (Option<Key<'_>>, Option<Uuid>) {
+    let idempotency = batch.idempotency();
+    (
+        idempotency.map(|idempotency| key_id(idempotency.key.as_str())),
+        idempotency.map(|idempotency| idempotency.fingerprint),
+    )
 }
 
 impl AppendCall {
     pub(crate) fn new(schema: &SchemaName, mode: Mode) -> Self {
-        let sql = schema.fill(
-            "SELECT base, known, stale, actual FROM {schema}.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-             $12, $13, $14, $15, $16, $17, $18)",
-        );
-        Self { sql, mode }
+        let call = |function: &str, parameters: u32| {
+            let places: Vec<String> = (1..=parameters).map(|n| format!("${n}")).collect();
+            schema.fill(&format!(
+                "SELECT {{schema}}.{function}({})",
+                places.join(", ")
+            ))
+        };
+        Self {
+            one: call("append_one", 14),
+            group: call("append", 18),
+            mode,
+        }
     }
 
     /// Sends the group: when the answer is here, it is committed.
@@ -115,84 +136,114 @@ impl AppendCall {
         connection: &mut PgConnection,
         batches: &[&AppendBatch],
     ) -> Result<Vec<Judged>, sqlx::Error> {
+        let row = match batches {
+            [batch] if batch.expectations().len() == 1 && batch.events().len() == 1 => {
+                self.one(connection, batch).await?
+            }
+            _ => self.group(connection, batches).await?,
+        };
+        Ok(Verdict(row.try_get(0)?).of_each(batches))
+    }
+
+    async fn one(
+        &self,
+        connection: &mut PgConnection,
+        batch: &AppendBatch,
+    ) -> Result<PgRow, sqlx::Error> {
+        let (expected, new) = (&batch.expectations()[0], &batch.events()[0]);
+        let (key, fingerprint) = key_of(batch);
+        let statement = sqlx::query(AssertSqlSafe(self.one.as_str()))
+            .bind(expected.stream.as_str())
+            .bind(expected.version.to_i64())
+            .bind(expected.version.to_i64().saturating_add(1))
+            .bind(new.event.event_type().as_str())
+            .bind(i64::from(new.event.schema().get()))
+            .bind(Uuid::from(new.id))
+            .bind(new.event.payload().as_bytes())
+            .bind(key.map(|(id, _)| id))
+            .bind(key.and_then(|(_, text)| text))
+            .bind(fingerprint)
+            .bind(Uuid::from(batch.correlation_id()))
+            .bind(batch.causation_id().map(Uuid::from))
+            .bind(batch.recorded_at().unix_micros())
+            .bind(batch.metadata().map(|text| &**text));
+        self.mode.append(connection, statement).await
+    }
+
+    async fn group(
+        &self,
+        connection: &mut PgConnection,
+        batches: &[&AppendBatch],
+    ) -> Result<PgRow, sqlx::Error> {
         let mut arrays = Arrays::default();
         for batch in batches {
             arrays.add(batch);
         }
-        let statement = sqlx::query(AssertSqlSafe(self.sql.as_str()))
+        let statement = sqlx::query(AssertSqlSafe(self.group.as_str()))
             .bind(&arrays.e_batch)
             .bind(&arrays.e_stream)
             .bind(&arrays.e_version)
-            .bind(&arrays.n_batch)
-            .bind(&arrays.n_stream)
+            .bind(&arrays.n_expectation)
             .bind(&arrays.n_version)
             .bind(&arrays.n_type)
             .bind(&arrays.n_schema)
             .bind(&arrays.n_id)
             .bind(&arrays.n_payload)
             .bind(&arrays.b_key)
-            .bind(&arrays.b_key_text)
+            .bind(some(&arrays.b_key_text))
             .bind(&arrays.b_fingerprint)
             .bind(&arrays.b_correlation)
-            .bind(&arrays.b_causation)
+            .bind(some(&arrays.b_causation))
             .bind(&arrays.b_recorded)
-            .bind(&arrays.b_metadata)
-            .bind(&arrays.b_events);
-        let row = self.mode.append(connection, statement).await?;
-        let verdict = Verdict {
-            base: row.try_get(0)?,
-            known: row.try_get(1)?,
-            stale: row.try_get(2)?,
-            actual: row.try_get(3)?,
-        };
-        Ok(verdict.of_each(batches))
+            .bind(some(&arrays.b_metadata))
+            .bind(&arrays.b_events)
+            .bind(&arrays.b_before);
+        self.mode.append(connection, statement).await
     }
 }
 
-struct Verdict {
-    base: i64,
-    known: Vec<i32>,
-    stale: Vec<i64>,
-    actual: Vec<i64>,
-}
+/// What the function returns: the position before the first new event, and pairs for what was refused.
+struct Verdict(Vec<i64>);
 
 impl Verdict {
     fn of_each(&self, batches: &[&AppendBatch]) -> Vec<Judged> {
-        let mut position = GlobalPosition::try_from(self.base).unwrap_or_default();
+        let (base, refused) = self.0.split_first().unwrap_or((&0, &[]));
+        let mut position = GlobalPosition::try_from(*base).unwrap_or_default();
+        let mut judge = |batch: &AppendBatch, refused: Option<Judged>| {
+            refused.unwrap_or_else(|| Judged::Appended(receipt(batch, &mut position)))
+        };
+        if refused.is_empty() {
+            return batches.iter().map(|batch| judge(batch, None)).collect();
+        }
         let mut ordinal = 0;
         let mut judged = Vec::with_capacity(batches.len());
         for (number, batch) in (1..).zip(batches) {
             let first = ordinal;
             ordinal += i64::try_from(batch.expectations().len()).unwrap_or(i64::MAX);
-            if self.known.contains(&number) {
-                judged.push(Judged::Known);
-                continue;
-            }
-            let moved = self
-                .stale
-                .iter()
-                .zip(&self.actual)
-                .filter_map(|(&at, &actual)| {
-                    let index = usize::try_from(at - first - 1).ok()?;
-                    let expected = batch.expectations().get(index)?;
-                    Some(StreamConflict {
-                        stream: expected.stream.clone(),
-                        expected: expected.version,
-                        actual: StreamVersion::try_from(actual).unwrap_or_default(),
-                    })
-                });
-            let moved: Vec<_> = if self.stale.is_empty() {
-                Vec::new()
-            } else {
-                moved.collect()
-            };
-            judged.push(match Conflict::new(moved) {
-                Some(conflict) => Judged::Conflict(conflict),
-                None => Judged::Appended(receipt(batch, &mut position)),
-            });
+            judged.push(judge(batch, refusal(batch, number, first, refused)));
         }
         judged
     }
+}
+
+/// Why the batch of this number was refused, if it was. Before its first expectation stood `first` of other batches.
+fn refusal(batch: &AppendBatch, number: i64, first: i64, pairs: &[i64]) -> Option<Judged> {
+    let mut moved = Vec::new();
+    for pair in pairs.chunks_exact(2) {
+        let (what, actual) = (pair[0], pair[1]);
+        if what == -number {
+            return Some(Judged::Known);
+        }
+        let index = usize::try_from(what - first - 1).ok();
+        if let Some(expected) = index.and_then(|index| batch.expectations().get(index)) {
+            moved.push(StreamConflict {
+                stream: expected.stream.clone(),
+                expected: expected.version,
+                actual: StreamVersion::try_from(actual).unwrap_or_default(),
+            });
+        }
+    }
+    Conflict::new(moved).map(Judged::Conflict)
 }
 
 fn receipt(batch: &AppendBatch, position: &mut GlobalPosition) -> AppendReceipt {

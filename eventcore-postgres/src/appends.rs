@@ -4,7 +4,10 @@
 //! touch what an earlier one of the same call writes wait for the next call, so that within a call the verdict on one
 //! never depends on another. An append that comes alone waits for nobody.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use eventcore::{
     IdempotencyKey, StreamId,
@@ -16,19 +19,23 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     append_call::{AppendCall, Judged},
     connection::{Held, is_broken},
+    crowd::Crowd,
     errors::{again, append_error, store_error},
     log_page::ReceiptCall,
+    wakeups::Bell,
 };
 
 pub(crate) type Verdict = Result<AppendReceipt, AppendError>;
 
 /// What the task is asked to do.
+#[derive(Debug)]
 pub(crate) enum Job {
     Append(Append),
     /// Finish what waits, then end.
     Close,
 }
 
+#[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) batch: AppendBatch,
     pub(crate) verdict: oneshot::Sender<Verdict>,
@@ -44,6 +51,7 @@ pub(crate) struct Appends {
     pub(crate) pool: PgPool,
     pub(crate) call: AppendCall,
     pub(crate) receipts: ReceiptCall,
+    pub(crate) bell: Arc<Bell>,
 }
 
 impl Appends {
@@ -51,6 +59,7 @@ impl Appends {
     pub(crate) async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut held = Held::new(self.pool.clone());
         let mut waiting: VecDeque<Append> = VecDeque::new();
+        let mut crowd = Crowd::default();
         loop {
             if waiting.is_empty() {
                 let job = match queue.try_recv() {
@@ -62,9 +71,8 @@ impl Appends {
                 };
                 take(&mut waiting, &mut queue, job);
             }
-            // Tasks that are about to append get two chances to join: cheaper than another call.
             for _ in 0..2 {
-                tokio::task::yield_now().await;
+                crowd.gather().await;
                 while waiting.len() < MAX_WAITING
                     && let Ok(job) = queue.try_recv()
                 {
@@ -73,6 +81,7 @@ impl Appends {
             }
             let group = next_group(&mut waiting);
             if !group.is_empty() {
+                crowd.saw(group.len());
                 self.append(&mut held, group).await;
             }
         }
@@ -85,6 +94,12 @@ impl Appends {
             let result = self.call(held, &group).await;
             match result {
                 Ok(judged) => {
+                    let appended = judged
+                        .iter()
+                        .any(|judged| matches!(judged, Judged::Appended(_)));
+                    if appended {
+                        self.bell.ring();
+                    }
                     for (append, judged) in group.into_iter().zip(judged) {
                         let verdict = self.verdict(held, &append.batch, judged).await;
                         // Whoever gave up does not hear it.
@@ -161,40 +176,54 @@ fn take(waiting: &mut VecDeque<Append>, queue: &mut mpsc::Receiver<Job>, job: Jo
 
 /// Those at the front that do not depend on each other; the rest keeps its order.
 fn next_group(waiting: &mut VecDeque<Append>) -> Vec<Append> {
-    let mut group: Vec<Append> = Vec::new();
-    if waiting.len() == 1 {
-        group.extend(waiting.pop_front());
-        return group;
+    let goes = go_together(waiting);
+    if goes.iter().all(|goes| *goes) {
+        return std::mem::take(waiting).into();
     }
-    let mut read: HashSet<StreamId> = HashSet::new();
-    let mut written: HashSet<StreamId> = HashSet::new();
-    let mut keys: HashSet<IdempotencyKey> = HashSet::new();
-    let mut bytes = 0;
+    let mut group = Vec::with_capacity(waiting.len());
     let mut rest = VecDeque::new();
-    while let Some(append) = waiting.pop_front() {
-        let batch = &append.batch;
+    for (append, goes) in waiting.drain(..).zip(goes) {
+        if goes {
+            group.push(append);
+        } else {
+            rest.push_back(append);
+        }
+    }
+    *waiting = rest;
+    group
+}
+
+/// Which of those that wait can travel together.
+fn go_together(waiting: &VecDeque<Append>) -> Vec<bool> {
+    if waiting.len() == 1 {
+        return vec![true];
+    }
+    let mut read: HashSet<&StreamId> = HashSet::with_capacity(waiting.len());
+    let mut written: HashSet<&StreamId> = HashSet::with_capacity(waiting.len());
+    let mut keys: HashSet<&IdempotencyKey> = HashSet::with_capacity(waiting.len());
+    let (mut count, mut bytes) = (0, 0);
+    let mut goes = Vec::with_capacity(waiting.len());
+    for Append { batch, .. } in waiting {
         let key = batch.idempotency().map(|idempotency| &idempotency.key);
         let streams = || batch.expectations().iter().map(|expected| &expected.stream);
         let writes = || batch.events().iter().map(|event| batch.stream_of(event));
         let depends = streams().any(|stream| written.contains(stream))
             || writes().any(|stream| read.contains(stream))
             || key.is_some_and(|key| keys.contains(key));
-        let full = group.len() == MAX_GROUP || (bytes > MAX_GROUP_BYTES && !group.is_empty());
+        let full = count == MAX_GROUP || (bytes > MAX_GROUP_BYTES && count > 0);
         // What waits counts as well: nobody overtakes on a stream.
-        read.extend(streams().cloned());
-        written.extend(writes().cloned());
-        keys.extend(key.cloned());
-        if depends || full {
-            rest.push_back(append);
-        } else {
-            bytes += batch
-                .events()
-                .iter()
+        read.extend(streams());
+        written.extend(writes());
+        keys.extend(key);
+        let goes_too = !depends && !full;
+        if goes_too {
+            count += 1;
+            let payloads = batch.events().iter();
+            bytes += payloads
                 .map(|event| event.event.payload().len())
                 .sum::<usize>();
-            group.push(append);
         }
+        goes.push(goes_too);
     }
-    *waiting = rest;
-    group
+    goes
 }

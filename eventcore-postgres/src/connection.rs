@@ -1,5 +1,7 @@
 //! A connection that a task keeps while it has work, and how statements go over it.
 
+use std::{io, time::Duration};
+
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
@@ -17,11 +19,55 @@ pub(crate) struct Mode {
     pub(crate) prepared: bool,
     /// A statement that is sent alone runs at READ COMMITTED, as appends need it.
     pub(crate) read_committed: bool,
+    /// How long to wait for an answer. The server ends what takes longer than its time-out, so a connection that is
+    /// still silent after that is dead, and whoever waits for it would wait for ever.
+    pub(crate) patience: Duration,
 }
 
+/// For the way to the server and back.
+const TRAVEL: Duration = Duration::from_secs(1);
+
 impl Mode {
+    pub(crate) fn patience(statement_timeout: Duration) -> Duration {
+        if statement_timeout.as_millis() == 0 {
+            // To the server, zero is no limit.
+            return Duration::MAX;
+        }
+        statement_timeout.saturating_add(TRAVEL)
+    }
+
+    pub(crate) async fn patiently<T>(
+        self,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let silent = |_| {
+            let text = "the server is silent for longer than it may work on a statement";
+            sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
+        };
+        tokio::time::timeout(self.patience, work)
+            .await
+            .map_err(silent)?
+    }
+
     /// One statement that only reads.
     pub(crate) async fn read(
+        self,
+        connection: &mut PgConnection,
+        statement: Statement<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.patiently(self.read_on(connection, statement)).await
+    }
+
+    /// One statement that appends: committed when this is back.
+    pub(crate) async fn append(
+        self,
+        connection: &mut PgConnection,
+        statement: Statement<'_>,
+    ) -> Result<PgRow, sqlx::Error> {
+        self.patiently(self.append_on(connection, statement)).await
+    }
+
+    async fn read_on(
         self,
         connection: &mut PgConnection,
         statement: Statement<'_>,
@@ -36,8 +82,7 @@ impl Mode {
         Ok(found)
     }
 
-    /// One statement that appends: committed when this is back.
-    pub(crate) async fn append(
+    async fn append_on(
         self,
         connection: &mut PgConnection,
         statement: Statement<'_>,
@@ -95,9 +140,15 @@ impl Held {
     }
 }
 
-/// After a call on a connection of the pool; the pool itself drops the one that failed.
-pub(crate) fn done<T>(pool: &PgPool, result: &Result<T, sqlx::Error>) {
+/// After a call on a connection of the pool. One that failed is not given back: the pool would ask it whether it is
+/// there, and keep its place for as long as it is silent.
+pub(crate) fn done<T>(
+    pool: &PgPool,
+    connection: PoolConnection<Postgres>,
+    result: &Result<T, sqlx::Error>,
+) {
     if result.as_ref().is_err_and(is_broken) {
+        drop(connection.detach());
         forget_idle(pool);
     }
 }

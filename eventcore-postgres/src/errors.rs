@@ -48,8 +48,10 @@ fn sqlstate(code: &str) -> (StoreErrorKind, &'static str) {
             Kind::Timeout,
             "the statement took longer than `statement_timeout`",
         ),
-        // Shutting down, starting up, too many connections, connection trouble.
-        "57P01" | "57P02" | "57P03" | "53300" => (Kind::Unavailable, ""),
+        // Shutting down, starting up, too many connections, a session ended for idleness.
+        "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25P03" | "25P04" => {
+            (Kind::Unavailable, "")
+        }
         "25006" => (
             Kind::ReadOnly,
             "connect to the primary: a standby or read-only session cannot append",
@@ -146,6 +148,8 @@ mod tests {
             ("57014", StoreErrorKind::Timeout, true),
             ("57P01", StoreErrorKind::Unavailable, true),
             ("57P03", StoreErrorKind::Unavailable, true),
+            ("57P05", StoreErrorKind::Unavailable, true),
+            ("25P03", StoreErrorKind::Unavailable, true),
             ("53300", StoreErrorKind::Unavailable, true),
             ("08006", StoreErrorKind::Unavailable, true),
             ("25006", StoreErrorKind::ReadOnly, false),

@@ -14,16 +14,23 @@
 mod append_call;
 mod appends;
 mod connection;
+mod crowd;
 mod errors;
 mod log_page;
 mod options;
+mod projections;
+mod queue;
 mod read_call;
 mod reads;
 mod row;
 mod schema;
 mod store;
+mod wakeups;
+
+pub use sqlx;
 
 pub use self::{
     options::{PostgresOptions, SchemaName, SchemaNameError},
+    projections::{PostgresProjections, PostgresUnit},
     store::PostgresEventStore,
 };

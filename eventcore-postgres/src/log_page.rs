@@ -11,7 +11,7 @@ use crate::{
     append_call::key_id,
     connection::Mode,
     options::SchemaName,
-    row::{COLUMNS, Rows},
+    row::{Rows, columns_of},
 };
 
 /// The most rows looked at for one page, where no index decides.
@@ -86,10 +86,10 @@ impl PageCall {
         let mut events = Vec::with_capacity(found.len());
         for row in &found {
             end = GlobalPosition::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
-            if row.try_get::<Option<i64>, _>(1)?.is_none() {
+            if row.try_get::<Option<i64>, _>(2)?.is_none() {
                 continue;
             }
-            match rows.event(row, 1) {
+            match rows.event_with_stream(row, 1) {
                 Ok(event) => events.push(event),
                 Err(error) => return Ok(Err(error)),
             }
@@ -111,10 +111,6 @@ impl PageCall {
 
     /// The end of the log comes with every row, and alone when there is none.
     fn sql(&self, by_type: bool, conditions: &[(bool, &str)]) -> String {
-        let columns: Vec<String> = COLUMNS
-            .split(", ")
-            .map(|column| format!("p.{column}"))
-            .collect();
         let mut wanted = String::from("e.position > $1 AND e.position <= $2");
         for (given, condition) in conditions {
             if *given {
@@ -133,12 +129,12 @@ impl PageCall {
         }
         // Parameters that no condition uses are named all the same, so that every statement takes the same.
         self.schema.fill(&format!(
-            "SELECT h.position, {columns}
+            "SELECT h.position, p.stream, {columns}
              FROM (SELECT coalesce(max(position), 0) AS position FROM {{schema}}.events) h
              LEFT JOIN LATERAL ({page}) p ON true
              WHERE $4::text[] IS NOT NULL AND $5::text[] IS NOT NULL AND $6::text IS NOT NULL AND $7::text IS NOT NULL
              ORDER BY p.position",
-            columns = columns.join(", "),
+            columns = columns_of("p"),
         ))
     }
 }

@@ -20,8 +20,10 @@ pub struct PostgresOptions {
     pub(crate) acquire_timeout: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) queue: usize,
+    pub(crate) queue_timeout: Duration,
     pub(crate) kept_folds: usize,
     pub(crate) prepared_statements: bool,
+    pub(crate) wakeups: bool,
 }
 
 impl Default for PostgresOptions {
@@ -39,8 +41,10 @@ impl PostgresOptions {
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
             queue: 4096,
+            queue_timeout: Duration::from_secs(10),
             kept_folds: 4096,
             prepared_statements: true,
+            wakeups: true,
         }
     }
 
@@ -83,10 +87,18 @@ impl PostgresOptions {
         self
     }
 
-    /// How many appends, and how many reads, may wait before callers have to; 4,096 if not set, at least 1.
+    /// How many appends, and how many reads, may stand in line for a connection; 4,096 if not set, at least 1.
     #[must_use]
     pub fn queue(mut self, operations: usize) -> Self {
         self.queue = operations.clamp(1, 1 << 20);
+        self
+    }
+
+    /// How long to wait for a place in a full queue before the operation fails as
+    /// [`Overloaded`](eventcore::store::StoreErrorKind::Overloaded), with nothing done; 10 seconds if not set.
+    #[must_use]
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.queue_timeout = timeout;
         self
     }
 
@@ -101,6 +113,19 @@ impl PostgresOptions {
     #[must_use]
     pub fn prepared_statements(mut self, prepared: bool) -> Self {
         self.prepared_statements = prepared;
+        self
+    }
+
+    /// Whether processes tell each other of commits, by LISTEN and NOTIFY on the channel `eventcore.` and the name of
+    /// the schema; yes, if not set, where the pool has 4 connections or more.
+    ///
+    /// It costs appends nothing: a task says so beside them, at most every 10 milliseconds. While somebody in this
+    /// process waits for events, one connection of the pool listens. Without it, or when it fails, or behind a pooler
+    /// in transaction mode, subscriptions and projections find the events of other processes by looking for them from
+    /// time to time.
+    #[must_use]
+    pub fn wakeups(mut self, wakeups: bool) -> Self {
+        self.wakeups = wakeups;
         self
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     connection::Mode,
     errors::read_error,
     options::SchemaName,
-    row::{COLUMNS, Rows},
+    row::{Rows, columns_of},
 };
 
 const OPERATION: &str = "read";
@@ -38,19 +38,31 @@ pub(crate) struct Opened {
     pub(crate) rest: Option<Cursor>,
 }
 
-/// The statement, written once per store.
+/// The statements, written once per store.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadCall {
-    sql: String,
+    open: String,
+    go_on: String,
     mode: Mode,
 }
 
 #[derive(Default)]
 struct Arrays<'r> {
-    streams: Vec<&'r str>,
+    streams: Vec<&'r StreamId>,
     after: Vec<i64>,
-    upto: Vec<i64>,
     most: Vec<i64>,
+}
+
+impl<'r> Arrays<'r> {
+    fn add(&mut self, stream: &'r StreamId, after: StreamVersion, most: i64) {
+        self.streams.push(stream);
+        self.after.push(after.to_i64());
+        self.most.push(most);
+    }
+
+    fn names(&self) -> Vec<&'r str> {
+        self.streams.iter().map(|stream| stream.as_str()).collect()
+    }
 }
 
 /// What came back for one stream of one reader.
@@ -71,26 +83,42 @@ fn most(streams: usize) -> i64 {
 
 impl ReadCall {
     pub(crate) fn new(schema: &SchemaName, mode: Mode) -> Self {
-        let columns: Vec<String> = COLUMNS
-            .split(", ")
-            .map(|column| format!("e.{column}"))
-            .collect();
-        let sql = schema.fill(&format!(
-            "SELECT r.ordinal, coalesce(h.version, 0), {columns}
-             FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-                 WITH ORDINALITY AS r (stream, after, upto, most, ordinal)
+        // The version of a stream is that of its last event, and is looked up where that need not have come.
+        let open = format!(
+            "SELECT r.ordinal,
+                 CASE WHEN e.version IS NULL OR e.version - r.most >= r.after THEN (
+                     SELECT v.version FROM {{schema}}.events v WHERE v.stream = r.stream
+                     ORDER BY v.version DESC LIMIT 1
+                 ) END, {columns}
+             FROM (
+                 SELECT generate_subscripts($1::text[], 1) AS ordinal, unnest($1::text[]) AS stream,
+                     unnest($2::bigint[]) AS after, unnest($3::bigint[]) AS most
+             ) r
              LEFT JOIN LATERAL (
-                 SELECT v.version FROM {{schema}}.events v WHERE v.stream = r.stream
-                 ORDER BY v.version DESC LIMIT 1
-             ) h ON true
-             LEFT JOIN LATERAL (
+                 SELECT * FROM {{schema}}.events s
+                 WHERE s.stream = r.stream AND s.version > r.after
+                 ORDER BY s.version LIMIT r.most
+             ) e ON true",
+            columns = columns_of("e"),
+        );
+        let go_on = format!(
+            "SELECT r.ordinal, NULL::bigint, {columns}
+             FROM (
+                 SELECT generate_subscripts($1::text[], 1) AS ordinal, unnest($1::text[]) AS stream,
+                     unnest($2::bigint[]) AS after, unnest($3::bigint[]) AS most, unnest($4::bigint[]) AS upto
+             ) r
+             CROSS JOIN LATERAL (
                  SELECT * FROM {{schema}}.events s
                  WHERE s.stream = r.stream AND s.version > r.after AND s.version <= r.upto
                  ORDER BY s.version LIMIT r.most
-             ) e ON true",
-            columns = columns.join(", "),
-        ));
-        Self { sql, mode }
+             ) e",
+            columns = columns_of("e"),
+        );
+        Self {
+            open: schema.fill(&open),
+            go_on: schema.fill(&go_on),
+            mode,
+        }
     }
 
     /// Opens the views of several readers, all from one snapshot.
@@ -103,14 +131,15 @@ impl ReadCall {
         let mut arrays = Arrays::default();
         for streams in readers {
             for from in *streams {
-                arrays.streams.push(from.stream.as_str());
-                arrays.after.push(from.after.to_i64());
-                arrays.upto.push(i64::MAX);
-                arrays.most.push(most(streams.len()));
+                arrays.add(&from.stream, from.after, most(streams.len()));
             }
         }
-        let found = self.run(connection, &arrays).await?;
-        let mut parts = collect(rows, arrays.streams.len(), &found).into_iter();
+        let statement = sqlx::query(AssertSqlSafe(self.open.as_str()))
+            .bind(arrays.names())
+            .bind(&arrays.after)
+            .bind(&arrays.most);
+        let found = self.mode.read(connection, statement).await?;
+        let mut parts = collect(rows, &arrays.streams, &found).into_iter();
         Ok(readers
             .iter()
             .map(|streams| opened(streams, parts.by_ref().take(streams.len())))
@@ -124,57 +153,59 @@ impl ReadCall {
         cursor: Cursor,
     ) -> Result<Result<(Vec<RecordedEvent>, Option<Cursor>), ReadError>, sqlx::Error> {
         let mut arrays = Arrays::default();
+        let mut upto = Vec::with_capacity(cursor.0.len());
         for stretch in &cursor.0 {
-            arrays.streams.push(stretch.stream.as_str());
-            arrays.after.push(stretch.after.to_i64());
-            arrays.upto.push(stretch.end.to_i64());
-            arrays.most.push(most(cursor.0.len()));
+            arrays.add(&stretch.stream, stretch.after, most(cursor.0.len()));
+            upto.push(stretch.end.to_i64());
         }
-        let found = self.run(connection, &arrays).await?;
+        let statement = sqlx::query(AssertSqlSafe(self.go_on.as_str()))
+            .bind(arrays.names())
+            .bind(&arrays.after)
+            .bind(&arrays.most)
+            .bind(&upto);
+        let found = self.mode.read(connection, statement).await?;
         let parts: Result<Vec<Part>, ReadError> =
-            collect(&mut Rows::default(), arrays.streams.len(), &found)
+            collect(&mut Rows::default(), &arrays.streams, &found)
                 .into_iter()
                 .collect();
         Ok(parts.map(|parts| merge(cursor, parts)))
     }
-
-    async fn run(
-        &self,
-        connection: &mut PgConnection,
-        arrays: &Arrays<'_>,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let statement = sqlx::query(AssertSqlSafe(self.sql.as_str()))
-            .bind(&arrays.streams)
-            .bind(&arrays.after)
-            .bind(&arrays.upto)
-            .bind(&arrays.most);
-        self.mode.read(connection, statement).await
-    }
 }
 
 /// Sorts the rows by the stream that they were asked for with; a damaged one spoils its own stream only.
-fn collect(rows: &mut Rows, streams: usize, found: &[PgRow]) -> Vec<Result<Part, ReadError>> {
+fn collect(
+    rows: &mut Rows,
+    streams: &[&StreamId],
+    found: &[PgRow],
+) -> Vec<Result<Part, ReadError>> {
     let mut parts: Vec<Result<Part, ReadError>> = Vec::new();
-    parts.resize_with(streams, || Ok(Part::default()));
+    parts.resize_with(streams.len(), || Ok(Part::default()));
     let failed = |error| read_error(OPERATION, error);
     for row in found {
         let at = row
-            .try_get::<i64, _>(0)
+            .try_get_unchecked::<i32, _>(0)
             .ok()
             .and_then(|ordinal| usize::try_from(ordinal - 1).ok());
-        let Some(slot) = at.and_then(|at| parts.get_mut(at)) else {
+        let Some((slot, stream)) = at.and_then(|at| Some((parts.get_mut(at)?, *streams.get(at)?)))
+        else {
             continue;
         };
         let Ok(part) = slot else {
             continue;
         };
         let mut add = || {
-            let head: i64 = row.try_get(1).map_err(failed)?;
-            part.head = StreamVersion::try_from(head).unwrap_or_default();
-            let position: Option<i64> = row.try_get(2).map_err(failed)?;
+            let head: Option<i64> = row.try_get_unchecked(1).map_err(failed)?;
+            let position: Option<i64> = row.try_get_unchecked(2).map_err(failed)?;
+            let mut version = StreamVersion::EMPTY;
             if position.is_some() {
-                part.events.push(rows.event(row, 2)?);
+                let event = rows.event(row, 2, stream.clone())?;
+                version = event.version();
+                part.events.push(event);
             }
+            // Either the version was looked up, or the last event is the stream's last.
+            part.head = head.map_or(version, |head| {
+                StreamVersion::try_from(head).unwrap_or_default()
+            });
             Ok::<(), ReadError>(())
         };
         if let Err(error) = add() {

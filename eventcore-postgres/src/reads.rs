@@ -1,19 +1,19 @@
-//! The tasks that read. What waits at the same moment is read by one statement.
-
-use std::sync::Arc;
+//! The task that reads. What waits at the same moment is read by one statement.
 
 use eventcore::store::{ReadError, ReadFrom};
 use sqlx::PgPool;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     connection::{Held, is_broken},
+    crowd::Crowd,
     errors::read_error,
     read_call::{Opened, ReadCall},
     row::Rows,
 };
 
 /// A reader that waits.
+#[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) streams: Vec<ReadFrom>,
     pub(crate) answer: oneshot::Sender<Result<Opened, ReadError>>,
@@ -23,17 +23,17 @@ pub(crate) struct Open {
 const MAX_GROUP: usize = 64;
 const MAX_STREAMS: usize = 512;
 
-type Queue = Arc<Mutex<mpsc::Receiver<Open>>>;
-
 /// Runs until the queue is closed and empty.
-pub(crate) async fn run(pool: PgPool, call: ReadCall, queue: Queue) {
+pub(crate) async fn run(pool: PgPool, call: ReadCall, mut queue: mpsc::Receiver<Open>) {
     let mut held = Held::new(pool);
     let mut rows = Rows::default();
+    let mut crowd = Crowd::default();
     loop {
-        let group = take(&queue).await;
+        let group = take(&mut queue, &crowd).await;
         if group.is_empty() {
             return;
         }
+        crowd.saw(group.len());
         let readers: Vec<&[ReadFrom]> = group.iter().map(|open| open.streams.as_slice()).collect();
         let result = match held.get().await {
             Ok(connection) => call.open(connection, &mut rows, &readers).await,
@@ -58,17 +58,14 @@ pub(crate) async fn run(pool: PgPool, call: ReadCall, queue: Queue) {
 }
 
 /// Waits for a reader and takes those behind it too; nothing at the end.
-async fn take(queue: &Queue) -> Vec<Open> {
+async fn take(queue: &mut mpsc::Receiver<Open>, crowd: &Crowd) -> Vec<Open> {
     let mut group = Vec::new();
-    // Only one task waits in the queue at a time, the others wait for the lock.
-    let mut queue = queue.lock().await;
     let mut streams = 0;
     while group.is_empty() {
         let Some(first) = queue.recv().await else {
             return group;
         };
-        // Tasks that are about to read get a chance to join: cheaper than another statement.
-        tokio::task::yield_now().await;
+        crowd.gather().await;
         let mut next = Some(first);
         while let Some(open) = next {
             if !open.answer.is_closed() {

@@ -7,64 +7,103 @@ use eventcore::{
     RecordedEvent, SchemaVersion, StreamId, StreamVersion, Timestamp,
     store::{ReadError, RecordedFields},
 };
-use sqlx::{Row, postgres::PgRow};
+use sqlx::{Decode, Postgres, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::errors::{corrupt, read_error};
 
-/// The columns that [`Rows::event`] reads, in its order.
-pub(crate) const COLUMNS: &str = "position, stream, version, type, schema, id, correlation_id, causation_id, \
-                                  recorded_at, metadata, payload";
+/// The columns that [`Rows::event`] reads, in its order; the stream goes before them, or is known.
+pub(crate) const COLUMNS: [&str; 10] = [
+    "position",
+    "version",
+    "type",
+    "schema",
+    "id",
+    "correlation_id",
+    "causation_id",
+    "recorded_at",
+    "metadata",
+    "payload",
+];
+
+/// The columns of a table or subquery of this name.
+pub(crate) fn columns_of(name: &str) -> String {
+    let columns = COLUMNS.map(|column| format!("{name}.{column}"));
+    columns.join(", ")
+}
 
 /// Turns rows into events, and shares what repeats between them.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     types: HashMap<Box<str>, EventType>,
+    last_type: Option<EventType>,
     last_stream: Option<StreamId>,
 }
 
 /// There are few types; a log that has more than this is not worth sharing for.
 const MAX_TYPES: usize = 10_000;
 
+/// A value of a type that the statement fixes, so that it is not asked for with every value.
+fn value<'r, T: Decode<'r, Postgres>>(row: &'r PgRow, column: usize) -> Result<T, ReadError> {
+    row.try_get_unchecked(column)
+        .map_err(|error| read_error("read an event", error))
+}
+
 impl Rows {
     /// Reads the columns from `first` on.
-    pub(crate) fn event(&mut self, row: &PgRow, first: usize) -> Result<RecordedEvent, ReadError> {
-        let failed = |error| read_error("read an event", error);
-        let integer = |column: usize| row.try_get::<i64, _>(first + column).map_err(failed);
-        let text = |column: usize| row.try_get::<&str, _>(first + column).map_err(failed);
-        let uuid = |column: usize| row.try_get::<Uuid, _>(first + column).map_err(failed);
-
-        let position = GlobalPosition::try_from(integer(0)?).unwrap_or_default();
-        let stream = self
-            .stream(text(1)?)
-            .map_err(|e| corrupt(position, "its stream id", e.into()))?;
-        let version = StreamVersion::try_from(integer(2)?)
+    pub(crate) fn event(
+        &mut self,
+        row: &PgRow,
+        first: usize,
+        stream: StreamId,
+    ) -> Result<RecordedEvent, ReadError> {
+        let position = GlobalPosition::try_from(value::<i64>(row, first)?).unwrap_or_default();
+        let version = StreamVersion::try_from(value::<i64>(row, first + 1)?)
             .map_err(|e| corrupt(position, "its version", e.into()))?;
         let event_type = self
-            .event_type(text(3)?)
+            .event_type(value(row, first + 2)?)
             .map_err(|e| corrupt(position, "its type", e.into()))?;
-        let schema = integer(4)?;
+        let schema: i64 = value(row, first + 3)?;
         let schema = u32::try_from(schema)
             .ok()
             .and_then(SchemaVersion::new)
             .ok_or_else(|| corrupt(position, "its schema version", format!("{schema}").into()))?;
-        let id = EventId::try_from(uuid(5)?).map_err(|e| corrupt(position, "its id", e.into()))?;
-        let causation: Option<Uuid> = row.try_get(first + 7).map_err(failed)?;
-        let recorded_at = Timestamp::from_unix_micros(integer(8)?)
+        let id = EventId::try_from(value::<Uuid>(row, first + 4)?)
+            .map_err(|e| corrupt(position, "its id", e.into()))?;
+        let correlation: Uuid = value(row, first + 5)?;
+        let causation: Option<Uuid> = value(row, first + 6)?;
+        let recorded_at = Timestamp::from_unix_micros(value(row, first + 7)?)
             .map_err(|e| corrupt(position, "its time", e.into()))?;
-        let metadata: Option<&str> = row.try_get(first + 9).map_err(failed)?;
-        let payload: &[u8] = row.try_get(first + 10).map_err(failed)?;
+        let metadata: Option<&str> = value(row, first + 8)?;
+        let payload: &[u8] = value(row, first + 9)?;
         Ok(RecordedEvent::from(RecordedFields {
             id,
             stream,
             version,
             position,
             event: EncodedEvent::new(event_type, schema, Payload::from(payload)),
-            correlation_id: CorrelationId::from(uuid(6)?),
+            correlation_id: CorrelationId::from(correlation),
             causation_id: causation.map(CausationId::from),
             metadata: metadata.map(Into::into),
             recorded_at,
         }))
+    }
+
+    /// Reads the stream's name and the columns behind it.
+    pub(crate) fn event_with_stream(
+        &mut self,
+        row: &PgRow,
+        first: usize,
+    ) -> Result<RecordedEvent, ReadError> {
+        let stream = match self.stream(value(row, first)?) {
+            Ok(stream) => stream,
+            Err(error) => {
+                let position = value::<i64>(row, first + 1)?;
+                let position = GlobalPosition::try_from(position).unwrap_or_default();
+                return Err(corrupt(position, "its stream id", error.into()));
+            }
+        };
+        self.event(row, first + 1, stream)
     }
 
     fn stream(&mut self, name: &str) -> Result<StreamId, eventcore::StreamIdError> {
@@ -81,13 +120,19 @@ impl Rows {
     }
 
     fn event_type(&mut self, name: &str) -> Result<EventType, eventcore::EventTypeError> {
-        if let Some(event_type) = self.types.get(name) {
-            return Ok(event_type.clone());
+        if let Some(last) = self.last_type.as_ref().filter(|last| last.as_str() == name) {
+            return Ok(last.clone());
         }
-        let event_type = EventType::try_new(name)?;
-        if self.types.len() < MAX_TYPES {
-            self.types.insert(name.into(), event_type.clone());
-        }
+        let event_type = if let Some(known) = self.types.get(name) {
+            known.clone()
+        } else {
+            let event_type = EventType::try_new(name)?;
+            if self.types.len() < MAX_TYPES {
+                self.types.insert(name.into(), event_type.clone());
+            }
+            event_type
+        };
+        self.last_type = Some(event_type.clone());
         Ok(event_type)
     }
 }

@@ -10,9 +10,10 @@ use sqlx::{
 use crate::{errors::store_error, options::SchemaName};
 
 /// Each step is applied once, in order, and never changed after a release.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     include_str!("sql/001_events.sql"),
     include_str!("sql/002_append.sql"),
+    include_str!("sql/003_projections.sql"),
 ];
 
 const MIGRATE: &str = "migrate";

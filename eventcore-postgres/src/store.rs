@@ -14,17 +14,20 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, oneshot};
 
 use crate::{
-    PostgresOptions,
+    PostgresOptions, PostgresProjections,
     append_call::AppendCall,
     appends::{self, Appends},
     connection::{self, Mode},
     errors::{closed, read_error, store_error},
     log_page::{PageCall, ReceiptCall},
+    queue::Queue,
     read_call::{Cursor, Opened, ReadCall},
+    options::SchemaName,
     reads, schema,
+    wakeups::{Bell, Wakeups},
 };
 
 /// Events in a PostgreSQL database. Clones share their connections and tasks.
@@ -39,12 +42,15 @@ pub struct PostgresEventStore {
 struct Shared {
     pool: PgPool,
     own_pool: bool,
-    appends: mpsc::Sender<appends::Job>,
-    reads: mpsc::Sender<reads::Open>,
+    appends: Queue<appends::Job>,
+    reads: Queue<reads::Open>,
     read_call: ReadCall,
     page_call: PageCall,
     receipt_call: ReceiptCall,
-    commons: Commons,
+    commons: Arc<Commons>,
+    wakeups: Wakeups,
+    mode: Mode,
+    schema: SchemaName,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -130,24 +136,25 @@ impl PostgresEventStore {
         let mode = Mode {
             prepared: options.prepared_statements,
             read_committed,
+            patience: Mode::patience(options.statement_timeout),
         };
         let schema = &options.schema;
         let read_call = ReadCall::new(schema, mode);
         let receipt_call = ReceiptCall::new(schema, mode);
-        let (appends, append_queue) = mpsc::channel(options.queue);
-        let (reads, read_queue) = mpsc::channel(options.queue);
+        let (appends, append_queue) = Queue::new(options.queue, options.queue_timeout);
+        let (reads, read_queue) = Queue::new(options.queue, options.queue_timeout);
+        let commons = Arc::new(Commons::keeping(options.kept_folds));
+        let bell = Arc::new(Bell::new(Arc::clone(&commons)));
+        let wakeups = Wakeups::start(&bell, &pool, schema, mode, options.wakeups);
         let appending = Appends {
             pool: pool.clone(),
             call: AppendCall::new(schema, mode),
             receipts: receipt_call.clone(),
+            bell: Arc::clone(&bell),
         };
         let tasks = vec![
             tokio::spawn(appending.run(append_queue)),
-            tokio::spawn(reads::run(
-                pool.clone(),
-                read_call.clone(),
-                Arc::new(Mutex::new(read_queue)),
-            )),
+            tokio::spawn(reads::run(pool.clone(), read_call.clone(), read_queue)),
         ];
         Ok(Self {
             shared: Arc::new(Shared {
@@ -158,7 +165,10 @@ impl PostgresEventStore {
                 read_call,
                 page_call: PageCall::new(schema, mode),
                 receipt_call,
-                commons: Commons::keeping(options.kept_folds),
+                commons,
+                wakeups,
+                mode,
+                schema: options.schema,
                 tasks: Mutex::new(tasks),
             }),
         })
@@ -171,18 +181,25 @@ impl PostgresEventStore {
     ///
     /// Dropping the future does not stop the closing.
     pub async fn close(&self) {
-        // An error means that it is closed already.
-        let _ = self.shared.appends.send(appends::Job::Close).await;
+        self.shared.appends.put_last(appends::Job::Close).await;
         let mut tasks = self.shared.tasks.lock().await;
         if let Some(appending) = tasks.first_mut() {
             let _ = appending.await;
         }
+        self.shared.wakeups.close().await;
         for task in tasks.drain(..).skip(1) {
             task.abort();
         }
         if self.shared.own_pool {
             self.shared.pool.close().await;
         }
+    }
+
+    /// Projections in the same database and schema, over the same connections: of those the store keeps up to three for
+    /// itself, and a projection with SQL of its own holds one for each of its partitions while it writes.
+    pub fn projections(&self) -> PostgresProjections {
+        let shared = &self.shared;
+        PostgresProjections::over(shared.pool.clone(), shared.schema.clone(), shared.mode, false)
     }
 
     /// A pool of the application's is open even after the store was closed.
@@ -204,7 +221,7 @@ impl PostgresEventStore {
             let chunk = in_a_task("read", async move {
                 let mut connection = pool.acquire().await.map_err(|e| read_error("read", e))?;
                 let read = call.go_on(&mut connection, cursor).await;
-                connection::done(&pool, &read);
+                connection::done(&pool, connection, &read);
                 read.map_err(|e| read_error("read", e))?
             });
             match chunk.await {
@@ -215,7 +232,7 @@ impl PostgresEventStore {
     }
 }
 
-fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {
+pub(crate) fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {
     let timeout = options.statement_timeout.as_millis().to_string();
     let mut connect = PgConnectOptions::from_str(url)
         .map_err(|error| store_error("open the store", error))?
@@ -227,6 +244,8 @@ fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {
             ("enable_seqscan", "off"),
             ("default_transaction_isolation", "read committed"),
             ("statement_timeout", timeout.as_str()),
+            // Whoever is cut off in the midst of an append must not keep the order lock from everybody.
+            ("idle_in_transaction_session_timeout", timeout.as_str()),
         ]);
     if !options.prepared_statements {
         connect = connect.statement_cache_capacity(0);
@@ -239,7 +258,7 @@ fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {
 }
 
 /// Work on a connection goes on when whoever waits for it is dropped, so no connection is left half way.
-async fn in_a_task<T, E>(
+pub(crate) async fn in_a_task<T, E>(
     operation: &'static str,
     work: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, E>
@@ -280,11 +299,7 @@ impl EventStore for PostgresEventStore {
             streams: streams.to_vec(),
             answer,
         };
-        self.shared
-            .reads
-            .send(open)
-            .await
-            .map_err(|_| closed("read"))?;
+        self.shared.reads.put("read", open).await?;
         let Opened {
             versions,
             first,
@@ -300,11 +315,7 @@ impl EventStore for PostgresEventStore {
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
         let (verdict, judged) = oneshot::channel();
         let job = appends::Job::Append(appends::Append { batch, verdict });
-        self.shared
-            .appends
-            .send(job)
-            .await
-            .map_err(|_| closed("append"))?;
+        self.shared.appends.put("append", job).await?;
         // The verdict is lost only if the writer is: then nobody knows.
         judged
             .await
@@ -322,7 +333,7 @@ impl EventStore for PostgresEventStore {
         in_a_task(OPERATION, async move {
             let mut connection = pool.acquire().await.map_err(|e| read_error(OPERATION, e))?;
             let found = call.run(&mut connection, key.as_str()).await;
-            connection::done(&pool, &found);
+            connection::done(&pool, connection, &found);
             found.map_err(|e| read_error(OPERATION, e))
         })
         .await
@@ -346,7 +357,7 @@ impl EventStore for PostgresEventStore {
             let page = call
                 .run(&mut connection, after, &filter, limit.into())
                 .await;
-            connection::done(&pool, &page);
+            connection::done(&pool, connection, &page);
             page.map_err(|e| read_error(OPERATION, e))?
         })
         .await

@@ -97,13 +97,9 @@ fn kill(mut writer: Child) -> Vec<String> {
 fn call(name: &str) -> String {
     let id = uuid::Uuid::from(eventcore::EventId::generate());
     format!(
-        "SELECT base, known, stale, actual FROM eventcore.append(
-            ARRAY[1], ARRAY['{name}'], ARRAY[0]::bigint[],
-            ARRAY[1], ARRAY['{name}'], ARRAY[1]::bigint[], ARRAY['test.happened'], ARRAY[1]::bigint[],
-            ARRAY['{id}'::uuid], ARRAY['{{\"text\":\"{name}\"}}'::bytea],
-            ARRAY[NULL]::uuid[], ARRAY[NULL]::text[], ARRAY[NULL]::uuid[],
-            ARRAY[gen_random_uuid()], ARRAY[NULL]::uuid[], ARRAY[0]::bigint[],
-            ARRAY[NULL]::text[], ARRAY[1])"
+        "SELECT eventcore.append_one(
+            '{name}', 0, 1, 'test.happened', 1, '{id}', '{{\"text\":\"{name}\"}}', NULL, NULL, NULL,
+            gen_random_uuid(), NULL, 0, NULL)"
     )
 }
 

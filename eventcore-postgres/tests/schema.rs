@@ -59,7 +59,7 @@ async fn many_migrate_at_once_and_again() {
         }
     }
     let steps = "SELECT count(*), count(DISTINCT version), max(version) FROM eventcore.migrations";
-    assert_eq!(database.sql(steps).unwrap(), "2|2|2");
+    assert_eq!(database.sql(steps).unwrap(), "3|3|3");
     assert!(opening(&database).await.is_ok());
 }
 
@@ -74,18 +74,18 @@ async fn an_older_schema_is_named_with_the_remedy() {
     database
         .sql("DELETE FROM eventcore.migrations WHERE version > 1")
         .unwrap();
-    refused(&database, &["version 1", "needs 2", "run `migrate`"]).await;
+    refused(&database, &["version 1", "needs 3", "run `migrate`"]).await;
 }
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_also_by_migrate() {
     let database = migrated();
     database
-        .sql("INSERT INTO eventcore.migrations VALUES (3)")
+        .sql("INSERT INTO eventcore.migrations VALUES (4)")
         .unwrap();
     refused(
         &database,
-        &["version 3", "knows 2", "newer eventcore-postgres"],
+        &["version 4", "knows 3", "newer eventcore-postgres"],
     )
     .await;
     let options = PostgresOptions::new();

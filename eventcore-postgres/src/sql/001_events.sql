@@ -1,7 +1,7 @@
 CREATE TABLE {schema}.events (
-    position bigint PRIMARY KEY CHECK (position > 0),
+    position bigint PRIMARY KEY,
     stream text COLLATE "C" NOT NULL,
-    version bigint NOT NULL CHECK (version > 0),
+    version bigint NOT NULL,
     type text COLLATE "C" NOT NULL,
     schema bigint NOT NULL,
     id uuid NOT NULL,

@@ -1,0 +1,243 @@
+//! Projections in a PostgreSQL database.
+//!
+//! The path of a unit: it keeps aside what the projection changes (`unit`), and commits it by one call of a function of
+//! `sql/003_projections.sql`, which decides under the lock of the partition's row whether the lease is the last one.
+//! With SQL of the projection's own there is a transaction around it (`session`).
+
+mod calls;
+mod documents;
+mod leases;
+mod letters;
+mod query;
+mod session;
+mod unit;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use async_trait::async_trait;
+use eventcore::{
+    GlobalPosition,
+    projection::{
+        Claim, Claimed, DeadLetter, DocumentKey, DocumentQuery, Lease, ProjectionId,
+        ProjectionName, ProjectionStore, ProjectionStoreError, RawDocument, Standing,
+    },
+    store::{StoreError, StoreErrorKind},
+};
+use sqlx::PgPool;
+
+use self::calls::Calls;
+pub use self::unit::PostgresUnit;
+use crate::{
+    PostgresOptions,
+    connection::Mode,
+    errors::closed,
+    options::SchemaName,
+    schema,
+    store::{connect, in_a_task},
+};
+
+/// Projections in a PostgreSQL database: documents, checkpoints, leases and dead letters. Clones share their connections.
+///
+/// They live in the schema that [`PostgresEventStore::migrate`](crate::PostgresEventStore::migrate) makes, beside the
+/// events or in a database of their own. Time is the server's clock. Isolation: READ COMMITTED; every question, and
+/// every call of a unit, sees one state that was committed, and leaders are fenced by the row of their partition.
+///
+/// ```no_run
+/// use eventcore::projection::{ProjectionName, ProjectionStore};
+/// use eventcore_postgres::{PostgresEventStore, PostgresOptions, PostgresProjections};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "postgres://localhost/shop";
+/// PostgresEventStore::migrate(url, &PostgresOptions::new()).await?;
+/// let views = PostgresProjections::connect(url, PostgresOptions::new()).await?;
+/// // Or over the connections of the events: `let views = store.projections();`
+/// let standings = views.standings(&ProjectionName::try_new("balances")?).await?;
+/// # let _ = standings;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct PostgresProjections {
+    calls: Arc<Calls>,
+    own_pool: bool,
+    closed: Arc<AtomicBool>,
+}
+
+impl PostgresProjections {
+    /// Connects to a database whose schema was made by
+    /// [`PostgresEventStore::migrate`](crate::PostgresEventStore::migrate).
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresEventStore::connect`](crate::PostgresEventStore::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe at any point.
+    pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        let pool = connect(url, &options)?;
+        Self::start(pool, options, true).await
+    }
+
+    /// Uses a pool of the application's. A pool of one connection will do for projections without SQL of their own;
+    /// others hold one for each partition while they write.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresEventStore::connect`](crate::PostgresEventStore::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe at any point.
+    pub async fn from_pool(pool: PgPool, options: PostgresOptions) -> Result<Self, StoreError> {
+        Self::start(pool, options, false).await
+    }
+
+    async fn start(
+        pool: PgPool,
+        options: PostgresOptions,
+        own_pool: bool,
+    ) -> Result<Self, StoreError> {
+        let (checked, name) = (pool.clone(), options.schema.clone());
+        let read_committed = in_a_task("open the store", async move {
+            schema::check(&checked, &name).await
+        })
+        .await?;
+        let mode = Mode {
+            prepared: options.prepared_statements,
+            read_committed,
+            patience: Mode::patience(options.statement_timeout),
+        };
+        Ok(Self::over(pool, options.schema, mode, own_pool))
+    }
+
+    /// Over a pool whose schema was checked.
+    pub(crate) fn over(pool: PgPool, schema: SchemaName, mode: Mode, own_pool: bool) -> Self {
+        Self {
+            calls: Arc::new(Calls { pool, schema, mode }),
+            own_pool,
+            closed: Arc::default(),
+        }
+    }
+
+    /// Waits for what is under way and gives the connections back, for all clones; later calls fail as
+    /// [`Closed`](StoreErrorKind::Closed). A pool of the application's, or of the event store's, stays open.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop the closing.
+    pub async fn close(&self) {
+        self.closed.store(true, Relaxed);
+        if self.own_pool {
+            self.calls.pool.close().await;
+        }
+    }
+
+    /// A pool of the application's is open even after this was closed.
+    fn open_for(&self, operation: &'static str) -> Result<Arc<Calls>, StoreError> {
+        if self.closed.load(Relaxed) {
+            return Err(closed(operation));
+        }
+        Ok(Arc::clone(&self.calls))
+    }
+}
+
+/// Runs one of the [`Calls`] on a connection of the pool, in a task of its own.
+macro_rules! call {
+    ($self:ident, $operation:literal, $call:ident($($argument:ident),*)) => {{
+        let calls = $self.open_for($operation)?;
+        $(let $argument = $argument.to_owned();)*
+        in_a_task($operation, async move {
+            let mut connection = calls.acquire($operation).await?;
+            let result = calls.$call(&mut connection, $(&$argument),*).await;
+            calls.done($operation, connection, result)
+        })
+        .await
+    }};
+}
+
+#[async_trait]
+impl ProjectionStore for PostgresProjections {
+    type Unit = PostgresUnit;
+
+    async fn claim(&self, claim: &Claim) -> Result<Claimed, ProjectionStoreError> {
+        if claim.partition >= claim.partitions.get() {
+            let (partition, partitions) = (claim.partition, claim.partitions.get());
+            let detail =
+                format!("there is no partition {partition} of {partitions}; they count from 0");
+            return Err(StoreError::new("claim", StoreErrorKind::Other, detail).into());
+        }
+        call!(self, "claim", claim(claim))
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<(), ProjectionStoreError> {
+        if call!(self, "renew a lease", renew(lease))? {
+            return Ok(());
+        }
+        Err(ProjectionStoreError::fenced(lease))
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), ProjectionStoreError> {
+        call!(self, "release a lease", release(lease))
+    }
+
+    /// Takes no connection, and so does not notice that the lease was replaced; the commit does.
+    async fn begin(&self, lease: &Lease) -> Result<Self::Unit, ProjectionStoreError> {
+        let calls = self.open_for("begin a unit of work")?;
+        Ok(PostgresUnit::new(calls, lease.clone()))
+    }
+
+    async fn standings(
+        &self,
+        name: &ProjectionName,
+    ) -> Result<Vec<Standing>, ProjectionStoreError> {
+        call!(self, "look at a projection", standings(name))
+    }
+
+    async fn names(&self) -> Result<Vec<ProjectionName>, ProjectionStoreError> {
+        call!(self, "list projections", names())
+    }
+
+    async fn dead_letters(
+        &self,
+        projection: &ProjectionId,
+        after: GlobalPosition,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, ProjectionStoreError> {
+        call!(self, "list dead letters", letters(projection, after, limit))
+    }
+
+    async fn replay(&self, projection: &ProjectionId) -> Result<u64, ProjectionStoreError> {
+        call!(self, "replay dead letters", replay(projection))
+    }
+
+    async fn reset(&self, projection: &ProjectionId) -> Result<(), ProjectionStoreError> {
+        call!(self, "reset a projection", reset(projection))
+    }
+
+    async fn remove(&self, projection: &ProjectionId) -> Result<(), ProjectionStoreError> {
+        if call!(self, "remove a projection", remove(projection))? {
+            return Ok(());
+        }
+        let projection = projection.clone();
+        Err(ProjectionStoreError::Active { projection })
+    }
+
+    async fn documents(
+        &self,
+        name: &ProjectionName,
+        keys: &[DocumentKey],
+    ) -> Result<Vec<Option<String>>, ProjectionStoreError> {
+        call!(self, "load documents", documents(name, keys))
+    }
+
+    async fn query(
+        &self,
+        name: &ProjectionName,
+        query: &DocumentQuery,
+    ) -> Result<Vec<RawDocument>, ProjectionStoreError> {
+        call!(self, "query documents", query(name, query))
+    }
+}
