@@ -14,7 +14,7 @@ pub(crate) fn store_error(operation: &'static str, error: Error) -> StoreError {
             "another process holds the file; try again, or raise `busy_timeout`".to_owned()
         }
         StoreErrorKind::Full => {
-            "the disk, or the limit set by `max_bytes`, is full; nothing was appended".to_owned()
+            "the disk, or the limit set by `max_bytes`, is full; nothing was written".to_owned()
         }
         StoreErrorKind::Corrupt => format!("{error}; restore the file from a backup"),
         _ => error.to_string(),

@@ -27,6 +27,9 @@ pub struct SqliteOptions {
     pub(crate) max_bytes: Option<u64>,
 }
 
+/// SQLite counts the milliseconds in 32 bits.
+const LONGEST: Duration = Duration::from_hours(24 * 24);
+
 /// What an acknowledged append survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,10 +82,10 @@ impl SqliteOptions {
     }
 
     /// How long an append waits while another process writes, before it fails as
-    /// [`Busy`](eventcore::store::StoreErrorKind::Busy); 5 seconds if not set.
+    /// [`Busy`](eventcore::store::StoreErrorKind::Busy); 5 seconds if not set, at most 24 days.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
+        self.busy_timeout = timeout.min(LONGEST);
         self
     }
 

@@ -5,15 +5,30 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::errors::store_error;
 
-/// The version that this crate writes and reads.
-const VERSION: i64 = 1;
+/// Tables that are made together, and the record of their version.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    /// The table with the record: one row, with a column `version`.
+    pub(crate) record: &'static str,
+    /// The version that this crate writes and reads.
+    pub(crate) version: i64,
+    /// What makes them, the record included.
+    pub(crate) sql: &'static str,
+}
+
+/// The log of events.
+pub(crate) const EVENTS: Tables = Tables {
+    record: "eventcore_schema",
+    version: 1,
+    sql: EVENTS_SQL,
+};
 
 /// Every name begins with `eventcore_`, so that an application may keep its own tables in the same file.
 ///
 /// `position` is the row id, so reading the log is reading the table, and every index ends in it. One index by
 /// category and type serves filters by either: there are few pairs of both, and their ranges are merged. Text is
 /// compared byte for byte (`BINARY`).
-const TABLES: &str = "
+const EVENTS_SQL: &str = "
 CREATE TABLE eventcore_schema (
     version INTEGER NOT NULL
 ) STRICT;
@@ -57,57 +72,57 @@ FROM eventcore_events;
 
 const OPERATION: &str = "open the store";
 
-/// Makes the tables where there are none; safe when several processes do it at once.
-pub(crate) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
-    if check(connection)? {
-        return Ok(());
-    }
-    let failed = |error| store_error(OPERATION, error);
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(failed)?;
-    // Another process may have been faster.
-    if !check(&transaction)? {
-        transaction.execute_batch(TABLES).map_err(failed)?;
-        transaction
-            .execute(
-                "INSERT INTO eventcore_schema (version) VALUES (?1)",
-                [VERSION],
-            )
+impl Tables {
+    /// Makes the tables where there are none; safe when several processes do it at once.
+    pub(crate) fn prepare(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        if self.check(connection)? {
+            return Ok(());
+        }
+        let failed = |error| store_error(OPERATION, error);
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
+        // Another process may have been faster.
+        if !self.check(&transaction)? {
+            transaction.execute_batch(self.sql).map_err(failed)?;
+            let remember = format!("INSERT INTO {} (version) VALUES (?1)", self.record);
+            transaction
+                .execute(&remember, [self.version])
+                .map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)
     }
-    transaction.commit().map_err(failed)
-}
 
-/// Whether the tables are there, and of a version that this crate can use.
-pub(crate) fn check(connection: &Connection) -> Result<bool, StoreError> {
-    let failed = |error| store_error(OPERATION, error);
-    let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'eventcore_schema'";
-    let there: Option<i64> = connection
-        .query_row(table, [], |row| row.get(0))
-        .optional()
-        .map_err(failed)?;
-    if there.is_none() {
-        return Ok(false);
-    }
-    let version: Option<i64> = connection
-        .query_row("SELECT max(version) FROM eventcore_schema", [], |row| {
-            row.get(0)
-        })
-        .map_err(failed)?;
-    match version {
-        Some(VERSION) => Ok(true),
-        Some(newer) if newer > VERSION => Err(StoreError::new(
-            OPERATION,
-            StoreErrorKind::Schema,
-            format!(
-                "the file has schema version {newer}, this program knows {VERSION}: use a newer eventcore-sqlite"
-            ),
-        )),
-        other => Err(StoreError::new(
-            OPERATION,
-            StoreErrorKind::Schema,
-            format!("the file has schema version {other:?}, which never existed"),
-        )),
+    /// Whether the tables are there, and of a version that this crate can use.
+    pub(crate) fn check(&self, connection: &Connection) -> Result<bool, StoreError> {
+        let failed = |error| store_error(OPERATION, error);
+        let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        let there: Option<i64> = connection
+            .query_row(table, [self.record], |row| row.get(0))
+            .optional()
+            .map_err(failed)?;
+        if there.is_none() {
+            return Ok(false);
+        }
+        let recorded = format!("SELECT max(version) FROM {}", self.record);
+        let version: Option<i64> = connection
+            .query_row(&recorded, [], |row| row.get(0))
+            .map_err(failed)?;
+        match version {
+            Some(version) if version == self.version => Ok(true),
+            Some(newer) if newer > self.version => Err(StoreError::new(
+                OPERATION,
+                StoreErrorKind::Schema,
+                format!(
+                    "the file has schema version {newer}, this program knows {}: use a newer eventcore-sqlite",
+                    self.version
+                ),
+            )),
+            other => Err(StoreError::new(
+                OPERATION,
+                StoreErrorKind::Schema,
+                format!("the file has schema version {other:?}, which never existed"),
+            )),
+        }
     }
 }

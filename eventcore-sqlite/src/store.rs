@@ -17,6 +17,7 @@ use crate::{
     errors::closed,
     readers::{Job, Readers},
     select::{Cursor, Opened},
+    watch::Watch,
     writer,
 };
 
@@ -44,7 +45,8 @@ pub struct SqliteEventStore {
 struct Shared {
     writes: mpsc::Sender<writer::Job>,
     readers: Readers,
-    commons: Commons,
+    watch: Watch,
+    commons: Arc<Commons>,
     read_only: bool,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -74,17 +76,21 @@ impl SqliteEventStore {
     ///
     /// As [`SqliteEventStore::open`].
     pub async fn open_with(options: SqliteOptions) -> Result<Self, StoreError> {
-        let (read_only, kept_folds) = (options.read_only, options.kept_folds);
+        let read_only = options.read_only;
+        let commons = Arc::new(Commons::keeping(options.kept_folds));
+        let woken = Arc::clone(&commons);
         let start = move || {
-            let writer = writer::start(&options)?;
-            Ok((writer, Readers::start(&options)?))
+            let writer = writer::start(&options, Arc::clone(&woken))?;
+            let readers = Readers::start(&options)?;
+            Ok((writer, readers, Watch::start(&options, woken)?))
         };
-        let ((writes, ended), readers) = in_a_thread(start).await?;
+        let ((writes, ended), readers, watch) = in_a_thread(start).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 writes,
                 readers,
-                commons: Commons::keeping(kept_folds),
+                watch,
+                commons,
                 read_only,
                 ended: Mutex::new(Some(ended)),
             }),
@@ -100,6 +106,7 @@ impl SqliteEventStore {
     pub async fn close(&self) {
         // The writer is the last to close, so that it can put everything into the one file.
         self.shared.readers.close().await;
+        self.shared.watch.close().await;
         // An error means that it is closed already.
         let _ = self.shared.writes.send(writer::Job::Close).await;
         let mut ended = self.shared.ended.lock().await;
@@ -127,7 +134,7 @@ impl SqliteEventStore {
 type Chunk = Vec<eventcore::RecordedEvent>;
 
 /// Opening a file blocks, and a runtime's own threads are not for that.
-async fn in_a_thread<T: Send + 'static>(
+pub(crate) async fn in_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let (done, result) = oneshot::channel();

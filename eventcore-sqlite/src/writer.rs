@@ -3,10 +3,17 @@
 //! Group commit: while one transaction is flushed to the disk, appends gather in the queue; the next transaction takes
 //! them all. One flush serves many, and an append that comes alone waits for nobody. Each has a verdict of its own.
 
-use std::thread;
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use eventcore::store::{AppendBatch, AppendError, StoreError, StoreErrorKind};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use eventcore::{
+    Commons,
+    store::{AppendBatch, AppendError, StoreError, StoreErrorKind},
+};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -14,6 +21,7 @@ use crate::{
     append::{self, Verdict},
     connection,
     errors::{leaves_outcome_open, store_error},
+    schema,
 };
 
 const OPERATION: &str = "append";
@@ -46,15 +54,31 @@ impl Append {
     }
 }
 
+/// What the thread works with.
+struct Writer {
+    connection: Connection,
+    /// How long it waits for others to finish writing.
+    patience: Duration,
+    /// Where those who wait for events are woken.
+    commons: Arc<Commons>,
+}
+
 /// Starts the thread, after opening the file. The receiver resolves when the thread has ended.
 pub(crate) fn start(
     options: &SqliteOptions,
+    commons: Arc<Commons>,
 ) -> Result<(mpsc::Sender<Job>, oneshot::Receiver<()>), StoreError> {
-    let connection = connection::writer(options)?;
+    let writer = Writer {
+        connection: connection::writer(options, &schema::EVENTS)?,
+        patience: options.busy_timeout,
+        commons,
+    };
     let (jobs, queue) = mpsc::channel(options.queue);
     let (ended, end) = oneshot::channel();
     let body = move || {
-        run(connection, queue);
+        run(&writer, queue);
+        // The file is closed before anybody is told.
+        drop(writer);
         // Nobody may be waiting for the end.
         let _ = ended.send(());
     };
@@ -72,7 +96,7 @@ pub(crate) fn start(
     Ok((jobs, end))
 }
 
-fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
+fn run(writer: &Writer, mut queue: mpsc::Receiver<Job>) {
     let mut group = Vec::new();
     while let Some(job) = queue.blocking_recv() {
         let mut bytes = 0;
@@ -90,22 +114,23 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
             let room = group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES;
             next = if room { queue.try_recv().ok() } else { None };
         }
-        commit(&mut connection, std::mem::take(&mut group));
+        commit(writer, std::mem::take(&mut group));
     }
-    if let Err(error) = connection.pragma_update(None, "optimize", "") {
+    if let Err(error) = writer.connection.pragma_update(None, "optimize", "") {
         tracing::debug!(%error, "the statistics were not updated");
     }
 }
 
 /// Commits a group, and if one of it spoils the transaction, each of them alone.
-fn commit(connection: &mut Connection, mut group: Vec<Append>) {
+fn commit(writer: &Writer, mut group: Vec<Append>) {
     // Whoever gave up while others were served need not be.
     group.retain(|append| !append.verdict.is_closed());
     if group.is_empty() {
         return;
     }
-    match transact(connection, &group) {
+    match transact(writer, &group) {
         Ok(verdicts) => {
+            writer.commons.wake();
             for (append, verdict) in group.into_iter().zip(verdicts) {
                 // Whoever gave up does not hear it.
                 let _ = append.verdict.send(verdict);
@@ -113,7 +138,7 @@ fn commit(connection: &mut Connection, mut group: Vec<Append>) {
         }
         Err(Failure::One(_)) if group.len() > 1 => {
             for append in group {
-                commit(connection, vec![append]);
+                commit(writer, vec![append]);
             }
         }
         Err(Failure::One(cause) | Failure::All(cause)) => {
@@ -142,9 +167,10 @@ enum Failure {
 }
 
 /// One transaction. Dropping it on the way rolls it back.
-fn transact(connection: &mut Connection, group: &[Append]) -> Result<Vec<Verdict>, Failure> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
+fn transact(writer: &Writer, group: &[Append]) -> Result<Vec<Verdict>, Failure> {
+    let gave_up = || group.iter().all(|append| append.verdict.is_closed());
+    let until = Instant::now() + writer.patience;
+    let transaction = connection::begin_immediate(&writer.connection, until, &gave_up)
         .map_err(|error| Failure::All(store_error(OPERATION, error)))?;
     let verdicts = group
         .iter()

@@ -215,7 +215,7 @@ async fn a_full_disk_is_an_error_and_what_was_there_stays() {
     };
     assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
     assert!(
-        !error.is_retriable() && error.to_string().contains("nothing was appended"),
+        !error.is_retriable() && error.to_string().contains("nothing was written"),
         "{error}"
     );
     let events = log(&store).await;

@@ -151,3 +151,27 @@ async fn processes_that_open_a_new_file_together_make_it_once() {
         assert!(of_it > 0, "{name} wrote nothing of {}", acknowledged.len());
     }
 }
+
+#[tokio::test]
+async fn who_waits_for_events_is_woken_by_this_store_and_by_others() {
+    let folder = Folder::new();
+    let store = SqliteEventStore::open(folder.file()).await.unwrap();
+    let other = SqliteEventStore::open(folder.file()).await.unwrap();
+    let mut waiter = store.commons().waiter();
+    let long = Duration::from_mins(1);
+    for (version, writer) in [(0, &store), (1, &other), (2, &other), (3, &store)] {
+        // The one who watches may be late with the event before.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        waiter.arm();
+        writer.append(batch(&[("a", version)], "x")).await.unwrap();
+        let start = std::time::Instant::now();
+        waiter.wait(long).await;
+        assert!(
+            start.elapsed() < long / 6,
+            "{version}: {:?}",
+            start.elapsed()
+        );
+    }
+    drop(waiter);
+    store.close().await;
+}

@@ -3,8 +3,11 @@
     dead_code,
     unreachable_pub,
     clippy::unwrap_used,
+    clippy::panic,
     reason = "helpers of tests fail loudly; each test file uses a part"
 )]
+
+pub mod views;
 
 use std::path::PathBuf;
 
