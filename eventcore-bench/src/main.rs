@@ -7,6 +7,7 @@ mod choice;
 mod contestants;
 mod driver;
 mod floor;
+mod following;
 mod postgres_floor;
 mod processes;
 mod report;
@@ -14,7 +15,7 @@ mod workload;
 
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use eventcore::EventStore;
 use eventcore_memory::InMemoryEventStore;
 use eventcore_sqlite::{SqliteEventStore, SqliteOptions};
@@ -23,6 +24,7 @@ use eventcore_testing::temp_postgres::TempPostgres;
 use crate::{
     contestants::Contestant,
     driver::{Cell, Client, Kind, Rate, drive, rate},
+    following::Following,
     processes::Role,
     report::Report,
     workload::{StoreClient, seed},
@@ -33,7 +35,10 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 /// W1: read one stream of 10 events of about 200 bytes of JSON, decide, append one event. W2: two streams, one event to
 /// each. PostgreSQL runs on a private server with its flushes on.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// The contestants: hand-written (SQLite, W1 only), sqlite, memory; postgres-a, postgres-b and postgres-d
     /// (hand-written), postgres.
     #[arg(
@@ -73,6 +78,12 @@ struct Arguments {
     as_process: Vec<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// Measures those who follow the log, and not those who write to it.
+    Following(Following),
+}
+
 fn main() -> Result<(), Error> {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -80,6 +91,9 @@ fn main() -> Result<(), Error> {
         .build()?;
     if !arguments.as_process.is_empty() {
         return runtime.block_on(Role::parse(&arguments.as_process)?.play());
+    }
+    if let Some(Instead::Following(following)) = &arguments.instead {
+        return runtime.block_on(following.run());
     }
     let mut report = Report::default();
     let mut server = None;

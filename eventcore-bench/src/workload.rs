@@ -136,6 +136,18 @@ impl<S: EventStore> Client for StoreClient<S> {
     }
 }
 
+/// One deposit; its position.
+pub(crate) async fn deposit<S: EventStore>(
+    store: &S,
+    number: u64,
+) -> Result<GlobalPosition, Error> {
+    let account = StreamId::try_new(stream_name(number))?;
+    let receipt = execute(Deposit { account, number }, store).await?;
+    receipt
+        .position()
+        .ok_or_else(|| "a deposit has an event".into())
+}
+
 /// Fills a store: one event for each account in turn, as accounts grow in life.
 pub(crate) async fn seed<S: EventStore>(store: &S, accounts: u64) -> Result<(), Error> {
     let numbers: Vec<u64> = (0..accounts).collect();

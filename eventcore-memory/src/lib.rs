@@ -1,7 +1,8 @@
 //! An event store in memory: for tests, tutorials and prototypes.
 //!
 //! It keeps the promises of the other stores, their encoding included, so that what works here works there. Isolation:
-//! serialisable; every append and every read sees one state. Durable it is not.
+//! serialisable; every append and every read sees one state. Durable it is not. Projections of its events, or of any
+//! other store's, may live in [`InMemoryProjections`].
 
 mod log;
 mod projections;

@@ -30,7 +30,7 @@ use crate::{Event, EventFilter, StoredEvent};
 ///     }
 ///
 ///     async fn apply(&self, unit: &mut Self::Unit, _: &StoredEvent<Counted>) -> Result<(), ApplyError> {
-///         *unit.model() += 1;
+///         *unit.model()? += 1;
 ///         Ok(())
 ///     }
 /// }
