@@ -198,17 +198,26 @@ fn kinds(
     if category.is_none() && filter.get_types().is_none() {
         return Ok(None);
     }
-    let mut select = connection.prepare_cached(
+    // Two questions and not `(category, type) > (?1, ?2)`: SQLite would begin at the pair itself and look at every event
+    // that has it.
+    let mut same_category = connection.prepare_cached(
         "SELECT category, type FROM eventcore_events INDEXED BY eventcore_events_by_kind
-         WHERE (category, type) > (?1, ?2) ORDER BY category, type LIMIT 1",
+         WHERE category = ?1 AND type > ?2 ORDER BY type LIMIT 1",
     )?;
+    let mut next_category = connection.prepare_cached(
+        "SELECT category, type FROM eventcore_events INDEXED BY eventcore_events_by_kind
+         WHERE category > ?1 ORDER BY category, type LIMIT 1",
+    )?;
+    let pair = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     // Before the first type of the category, or of all.
     let mut at = (category.unwrap_or_default().to_owned(), String::new());
     let mut kinds = Vec::new();
     for _ in 0..MAX_KINDS {
-        let next: Option<(String, String)> = select
-            .query_row((&at.0, &at.1), |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
+        let mut next: Option<(String, String)> =
+            same_category.query_row((&at.0, &at.1), pair).optional()?;
+        if next.is_none() {
+            next = next_category.query_row((&at.0,), pair).optional()?;
+        }
         let Some(next) = next.filter(|next| category.is_none_or(|category| next.0 == category))
         else {
             return Ok(Some(kinds));
