@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     EventStore, GlobalPosition, Timestamp,
-    store::Page,
-    subscription::{log_end, subscribe},
+    store::{Page, ReadError},
+    subscription::{Subscription, log_end, subscribe},
 };
 
 /// How often to look after what no event reminds of.
@@ -119,12 +119,20 @@ where
         let mut chores = tokio::time::interval(CHORES_EVERY.min(self.lease.ttl / 4));
         chores.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stopping = self.leader.stopping.clone();
+        let mut rested = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 () = stopped(&mut stopping) => return Ok(()),
                 _ = chores.tick() => self.chores().await?,
-                page = events.next_page() => self.page(page?).await?,
+                page = next_page(&mut events, rested) => {
+                    let page = page?;
+                    let live = page.at_end;
+                    self.page(page).await?;
+                    // While events keep coming, they share transactions.
+                    let rest = if live { self.leader.settings.gather } else { Duration::ZERO };
+                    rested = Instant::now() + rest;
+                }
             }
         }
     }
@@ -249,6 +257,14 @@ where
         });
         self.show();
     }
+}
+
+/// The next page, not before a time. Dropping it loses nothing.
+async fn next_page(events: &mut Subscription<'_>, not_before: Instant) -> Result<Page, ReadError> {
+    if Instant::now() < not_before {
+        tokio::time::sleep_until(not_before).await;
+    }
+    events.next_page().await
 }
 
 /// How old an event is.

@@ -25,6 +25,7 @@ pub(super) struct Settings {
     pub(super) apply_timeout: Duration,
     pub(super) ttl: Duration,
     pub(super) poll_every: Duration,
+    pub(super) gather: Duration,
     pub(super) label: String,
 }
 
@@ -37,6 +38,7 @@ impl Default for Settings {
             apply_timeout: Duration::from_secs(10),
             ttl: Duration::from_secs(15),
             poll_every: Duration::from_millis(100),
+            gather: Duration::from_millis(4),
             label: format!("{host} {}", std::process::id()),
         }
     }
