@@ -1,6 +1,10 @@
 //! A projection's status as metrics, as a recorder of the application's choice sees it.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    reason = "helpers of tests fail loudly; the gauges are whole numbers"
+)]
 
 use std::{collections::HashMap, time::Duration};
 

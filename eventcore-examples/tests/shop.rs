@@ -8,8 +8,12 @@
 mod bad_input;
 #[path = "shop/command_line.rs"]
 mod command_line;
+#[path = "shop/read_models.rs"]
+mod read_models;
 #[path = "shop/resume.rs"]
 mod resume;
+#[path = "shop/watch.rs"]
+mod watch;
 
 use std::{
     fs,

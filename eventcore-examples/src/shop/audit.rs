@@ -50,7 +50,7 @@ pub(crate) fn audit(
         }
     }
 
-    let log = books.totals;
+    let log = books.figures.totals;
     if log != expected {
         problems.note(|| {
             format!(
@@ -59,7 +59,7 @@ pub(crate) fn audit(
             )
         });
     }
-    for (id, account) in &books.customers {
+    for (id, account) in &books.figures.customers {
         let due = Tier::reached_by(account.totals.cents);
         if account.tier != due {
             let (tier, spent) = (account.tier, account.totals.cents);

@@ -1,6 +1,6 @@
-//! The shop's books: the stored log, folded. Nothing in them comes from the input.
+//! The shop's books: the stored log, folded. Nothing in them comes from the input, or from the read models.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use eventcore::{
     EventFilter, GlobalPosition, RecordedEvent,
@@ -9,8 +9,8 @@ use eventcore::{
 };
 
 use super::{
-    CustomerEvent, CustomerId, CustomerStream, Date, ImportEvent, InputId, LedgerEvent,
-    LedgerStream, Month, Purchase, ShopError, Tier, Totals,
+    Account, CustomerEvent, CustomerId, CustomerStream, Date, Figures, ImportEvent, InputId,
+    LedgerEvent, LedgerStream, Purchase, ShopError, Tier, Totals,
 };
 
 /// How many events are read at once.
@@ -39,26 +39,6 @@ pub(crate) struct Entry {
     pub(crate) of_ledger: Option<Purchase>,
 }
 
-/// What the log says about a customer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Account {
-    pub(crate) totals: Totals,
-    pub(crate) points: u64,
-    pub(crate) tier: Tier,
-    pub(crate) first_visit: Date,
-    pub(crate) last_visit: Date,
-    /// On how many different days the customer bought.
-    pub(crate) visits: u32,
-}
-
-/// What the log says about a month.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Takings {
-    pub(crate) totals: Totals,
-    pub(crate) customers: u64,
-    pub(crate) new_customers: u64,
-}
-
 /// What does not add up.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Problems {
@@ -82,9 +62,7 @@ pub struct Books {
     /// The input that the store was begun with.
     pub(crate) import: Option<InputId>,
     pub(crate) entries: HashMap<u32, Entry>,
-    pub(crate) totals: Totals,
-    pub(crate) customers: BTreeMap<CustomerId, Account>,
-    pub(crate) months: BTreeMap<Month, Takings>,
+    pub(crate) figures: Figures,
     receipts: HashMap<Date, u32>,
     pub(crate) problems: Problems,
 }
@@ -113,6 +91,11 @@ impl Books {
                 return Ok(());
             }
         }
+    }
+
+    /// Up to where they are folded.
+    pub(crate) fn position(&self) -> GlobalPosition {
+        self.position
     }
 
     /// Whether a line's purchase is recorded.
@@ -157,11 +140,11 @@ impl Books {
                         .note(|| format!("line {line} is there twice, for customer {id}"));
                 }
                 let mut first = false;
-                let account = self.customers.entry(id).or_insert_with(|| {
+                let account = self.figures.customers.entry(id).or_insert_with(|| {
                     first = true;
                     Account::opened(date)
                 });
-                let month = self.months.entry(date.month()).or_default();
+                let month = self.figures.months.entry(date.month()).or_default();
                 // A customer's events come by date: the rule of the command.
                 let next_day = account.last_visit != date;
                 let next_month = account.last_visit.month() != date.month();
@@ -172,7 +155,7 @@ impl Books {
                 account.totals.add(cds, cents);
                 account.points += points;
             }
-            CustomerEvent::Promoted { tier } => match self.customers.get_mut(&id) {
+            CustomerEvent::Promoted { tier } => match self.figures.customers.get_mut(&id) {
                 Some(account) => account.tier = tier,
                 None => self
                     .problems
@@ -209,8 +192,9 @@ impl Books {
             });
         }
         *last = receipt;
-        self.totals.add(cds, cents);
-        self.months
+        self.figures.totals.add(cds, cents);
+        self.figures
+            .months
             .entry(date.month())
             .or_default()
             .totals

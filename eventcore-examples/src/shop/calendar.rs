@@ -23,7 +23,8 @@ pub struct Date {
 }
 
 /// A month of a year. Written `1997-01`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Month {
     year: u16,
     month: u8,
@@ -131,6 +132,28 @@ impl From<Date> for String {
     }
 }
 
+impl From<Month> for String {
+    fn from(month: Month) -> Self {
+        month.to_string()
+    }
+}
+
+impl TryFrom<String> for Month {
+    type Error = DateError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl FromStr for Month {
+    type Err = DateError;
+    /// Reads `1997-01`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A month is as good as its first day.
+        format!("{text}-01").parse().map(Date::month)
+    }
+}
+
 impl TryFrom<String> for Date {
     type Error = DateError;
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -196,6 +219,14 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_month_is_read_as_it_is_written() {
+        let month: Month = "1997-12".parse().unwrap();
+        assert_eq!(month.to_string(), "1997-12");
+        assert_eq!("1997-13".parse::<Month>(), Err(DateError::NoSuchMonth(13)));
+        assert_eq!("1997".parse::<Month>(), Err(DateError::NotADate));
     }
 
     #[test]

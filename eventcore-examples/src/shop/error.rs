@@ -1,7 +1,10 @@
 //! Why the shop could not do its work.
 
+use std::path::PathBuf;
+
 use eventcore::{
     CommandError, IdError, StreamIdError, StreamNameError,
+    projection::{DocumentError, ProjectionError, ProjectionNameError, ProjectionStoreError},
     store::{ReadError, StoreError},
 };
 
@@ -21,6 +24,64 @@ pub enum ShopError {
         store: String,
         /// Why.
         source: StoreError,
+    },
+    /// There is no store to look at.
+    #[error("there is no store {store}; `shop --store {store}` makes it")]
+    NoStore {
+        /// What was asked for.
+        store: String,
+    },
+    /// The file with the read models is of no use.
+    #[error(
+        "the read models in {path} cannot be used. They can be made anew from the log: delete that file",
+        path = path.display()
+    )]
+    OpenViews {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The read models were made from another log, say of a store that was deleted or replaced since; nothing was
+    /// written.
+    #[error(
+        "the read models of the store {store} were made from another log than the one that is there now. \
+         `--rebuild` makes them anew from this log. Nothing was written"
+    )]
+    OtherLog {
+        /// What was asked for.
+        store: String,
+        /// How that shows.
+        source: ProjectionError,
+    },
+    /// The read models do not get started.
+    #[error("the read models of the store {store} do not get started: {reason}")]
+    NotLed {
+        /// What was asked for.
+        store: String,
+        /// Why, as far as that is known.
+        reason: String,
+    },
+    /// The read models do not run.
+    #[error("the read models failed")]
+    Projection(#[from] ProjectionError),
+    /// The store of the read models failed.
+    #[error("the store of the read models failed")]
+    ProjectionStore(#[from] ProjectionStoreError),
+    /// A read model has a wrong name.
+    #[error("a read model has a wrong name")]
+    ProjectionName(#[from] ProjectionNameError),
+    /// The documents of a read model cannot be read.
+    #[error("the read models cannot be read")]
+    Document(#[from] DocumentError),
+    /// Somebody else writes and writes.
+    #[error(
+        "another process writes to the store {store}, and a report is of a moment at which nobody does. \
+         `shop watch` shows what moves; try again when it is done"
+    )]
+    Restless {
+        /// What was asked for.
+        store: String,
     },
     /// The store belongs to another input; nothing was written.
     #[error(

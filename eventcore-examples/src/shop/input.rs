@@ -64,7 +64,7 @@ pub struct Input {
 }
 
 /// What purchases sum up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// How many there are.
     pub purchases: u64,
@@ -80,6 +80,13 @@ impl Totals {
         self.purchases += 1;
         self.cds += u64::from(cds);
         self.cents = self.cents.plus(cents);
+    }
+
+    /// Adds what others sum up to.
+    pub fn merge(&mut self, others: Self) {
+        self.purchases += others.purchases;
+        self.cds += others.cds;
+        self.cents = self.cents.plus(others.cents);
     }
 
     /// The totals of some purchases.

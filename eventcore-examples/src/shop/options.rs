@@ -1,17 +1,23 @@
 //! The command line.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
+
+use super::{StoreChoice, store_choice::lasting};
 
 /// Replays real purchases through a store of events and reports what the store then holds.
 ///
 /// Each purchase is one command over two streams: the customer's, which decides about loyalty, and the day's ledger,
 /// which all purchases of that day want. Running it again goes on where the last run stopped, and records nothing
-/// twice.
+/// twice. The report comes from read models, which are kept up to date while the replay runs.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "shop", version, after_help = AFTER)]
+#[command(name = "shop", version, after_help = AFTER, args_conflicts_with_subcommands = true)]
 pub struct Options {
+    /// What to do instead of a replay.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+
     /// Where events are stored: `memory`, `sqlite:PATH`, `postgres:URL`, or `postgres` for a server that is started for
     /// this run and thrown away.
     #[arg(long, value_name = "STORE", default_value = "sqlite:shop.db")]
@@ -35,9 +41,73 @@ pub struct Options {
     #[arg(long)]
     pub skip_bad: bool,
 
+    /// Make the read models anew from the log.
+    #[arg(long)]
+    pub rebuild: bool,
+
     /// Write one JSON object to standard output, for machines.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to do instead of a replay.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Task {
+    /// Reports what a store holds, from its read models: only what is new since the last time is read from the log.
+    Report(ReportOptions),
+    /// Shows the figures whenever they move, while another process replays into the same store.
+    Watch(WatchOptions),
+}
+
+/// How to look at a store.
+#[derive(Clone, Debug, Args)]
+pub struct LookOptions {
+    /// Where the events are stored: `sqlite:PATH` or `postgres:URL`.
+    #[arg(long, value_name = "STORE", default_value = "sqlite:shop.db", value_parser = lasting)]
+    pub store: StoreChoice,
+
+    /// Make the read models anew from the log.
+    #[arg(long)]
+    pub rebuild: bool,
+
+    /// Write JSON to standard output, one object a line, for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to report.
+#[derive(Clone, Debug, Args)]
+pub struct ReportOptions {
+    /// How to look at the store.
+    #[command(flatten)]
+    pub look: LookOptions,
+
+    /// Read the whole log as well, and compare.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// How to watch.
+#[derive(Clone, Debug, Args)]
+pub struct WatchOptions {
+    /// How to look at the store.
+    #[command(flatten)]
+    pub look: LookOptions,
+
+    /// End when nothing has moved for so long.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub until_idle: Option<Duration>,
+
+    /// End after so long.
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+}
+
+/// A time that a watch may last: `0.5`, `10`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds > 0.0);
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| "a number of seconds above 0 is wanted, such as 0.5 or 10".to_owned())
 }
 
 const AFTER: &str = "\
@@ -45,92 +115,14 @@ Examples:
   shop                                  replay 69,659 purchases into shop.db
   shop --store memory --concurrency 1   nothing on disk, one command after the other
   shop --input mine.txt.gz --store sqlite:mine.db --skip-bad
+  shop report                           what is in shop.db, from the read models in shop.db-views
+  shop watch                            the same as it moves, while another `shop` replays
 
 Exit codes:
   0    every purchase is stored or refused by the shop's rules, and the log says what the input says
-  1    something failed, or the log and the input differ
+  1    something failed, or the log and the input differ, or the read models and the log
   2    the command line is wrong
   130  stopped by Ctrl-C; run it again to go on";
-
-/// Which store to use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreChoice {
-    /// In memory, gone at the end.
-    Memory,
-    /// A SQLite file.
-    Sqlite(PathBuf),
-    /// A PostgreSQL database, by its URL.
-    Postgres(String),
-    /// A PostgreSQL server for this run only.
-    TemporaryPostgres,
-}
-
-impl StoreChoice {
-    /// Whether what is stored is there after the run.
-    pub fn stays(&self) -> bool {
-        matches!(self, Self::Sqlite(_) | Self::Postgres(_))
-    }
-}
-
-/// What is wrong with the name of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreChoiceError {
-    /// Not one of ours.
-    #[error(
-        "a store is `memory`, `sqlite:PATH`, such as `sqlite:shop.db`, `postgres:URL`, or `postgres`"
-    )]
-    Unknown,
-    /// No path.
-    #[error("the path is missing, such as in `sqlite:shop.db`")]
-    NoPath,
-    /// SQLite's own name for a database in memory.
-    #[error("for a store in memory, say `memory`")]
-    SqliteInMemory,
-}
-
-impl FromStr for StoreChoice {
-    type Err = StoreChoiceError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            None if text == "memory" => Ok(Self::Memory),
-            Some(("sqlite", "")) => Err(StoreChoiceError::NoPath),
-            Some(("sqlite", ":memory:")) => Err(StoreChoiceError::SqliteInMemory),
-            Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
-            None if text == "postgres" => Ok(Self::TemporaryPostgres),
-            // The URL itself will do.
-            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => {
-                Ok(Self::Postgres(text.to_owned()))
-            }
-            Some(("postgres", url)) if url.starts_with("postgres") => {
-                Ok(Self::Postgres(url.to_owned()))
-            }
-            _ if text == "sqlite" => Err(StoreChoiceError::NoPath),
-            _ => Err(StoreChoiceError::Unknown),
-        }
-    }
-}
-
-impl fmt::Display for StoreChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory"),
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            // Without what stands before the host: it may hold a password.
-            Self::Postgres(url) => match url.split_once("://") {
-                Some((_, rest)) => {
-                    write!(
-                        f,
-                        "postgres:{}",
-                        rest.rsplit_once('@').map_or(rest, |(_, host)| host)
-                    )
-                }
-                None => f.write_str("postgres"),
-            },
-            Self::TemporaryPostgres => f.write_str("postgres"),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -139,36 +131,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         <Options as clap::CommandFactory>::command().debug_assert();
-    }
-
-    #[test]
-    fn a_store_is_named_or_refused() {
-        let sqlite = StoreChoice::Sqlite("a:b.db".into());
-        assert_eq!("sqlite:a:b.db".parse(), Ok(sqlite));
-        assert_eq!("memory".parse(), Ok(StoreChoice::Memory));
-        assert_eq!("postgres".parse(), Ok(StoreChoice::TemporaryPostgres));
-        for text in [
-            "postgres://ann:secret@db/shop",
-            "postgres:postgres://ann:secret@db/shop",
-        ] {
-            let store: StoreChoice = text.parse().unwrap();
-            assert_eq!(
-                store,
-                StoreChoice::Postgres("postgres://ann:secret@db/shop".into())
-            );
-            assert_eq!(store.to_string(), "postgres:db/shop");
-        }
-        for (text, error) in [
-            ("", StoreChoiceError::Unknown),
-            ("Memory", StoreChoiceError::Unknown),
-            ("memory:x", StoreChoiceError::Unknown),
-            ("postgres:x", StoreChoiceError::Unknown),
-            ("sqlite", StoreChoiceError::NoPath),
-            ("sqlite:", StoreChoiceError::NoPath),
-            ("sqlite::memory:", StoreChoiceError::SqliteInMemory),
-        ] {
-            assert_eq!(text.parse::<StoreChoice>(), Err(error), "{text}");
-        }
     }
 
     #[test]
@@ -182,6 +144,14 @@ mod tests {
         ] {
             let parsed = Options::try_parse_from(["shop", &format!("--concurrency={value}")]);
             assert_eq!(parsed.is_ok(), fits, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_watch_lasts_longer_than_no_time() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "", "soon", "NaN", "inf", "1e300"] {
+            assert!(seconds(text).is_err(), "{text}");
         }
     }
 }

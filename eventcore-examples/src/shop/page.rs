@@ -3,10 +3,10 @@
 use std::fmt::{self, Write};
 
 use super::{
-    Date, Status, Summary, Tier,
+    Date, Standing, Status, Summary, Tier,
     money::grouped,
     report::{Report, ratio},
-    summary::CheckSummary,
+    summary::{CheckSummary, ReadModelsSummary},
 };
 
 /// How long the longest bar of a chart is.
@@ -44,29 +44,41 @@ impl Ink {
     }
 }
 
-/// A summary as a text.
-pub(crate) fn of(summary: &Summary, ink: Ink) -> Result<String, fmt::Error> {
+/// A run as a text.
+pub(crate) fn of_run(summary: &Summary, ink: Ink) -> Result<String, fmt::Error> {
     let mut text = String::new();
-    write(&mut text, summary, ink)?;
-    // A bar of no length leaves blanks behind.
-    Ok(text
-        .lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n"))
+    report(&mut text, &summary.report, ink)?;
+    check(&mut text, summary.status, &summary.check, ink)?;
+    read_models(&mut text, &summary.read_models, &summary.report, ink)?;
+    run(&mut text, summary, ink)?;
+    Ok(trimmed(&text))
 }
 
-fn write(out: &mut impl Write, summary: &Summary, ink: Ink) -> fmt::Result {
-    let report = &summary.report;
-    if report.totals.purchases > 0 {
-        overview(out, report, ink)?;
-        months(out, report, ink)?;
-        visits(out, report, ink)?;
-        tiers(out, report, ink)?;
-        top(out, report, ink)?;
+/// What a store amounts to, as a text.
+pub(crate) fn of_standing(standing: &Standing, ink: Ink) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    report(&mut text, &standing.report, ink)?;
+    read_models(&mut text, &standing.read_models, &standing.report, ink)?;
+    let (new, store) = (counted(standing.new_events, "new event"), &standing.store);
+    writeln!(text, "  {new} since they were last looked at: {store}")?;
+    Ok(trimmed(&text))
+}
+
+/// A bar of no length leaves blanks behind.
+fn trimmed(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+fn report(out: &mut impl Write, report: &Report, ink: Ink) -> fmt::Result {
+    if report.totals.purchases == 0 {
+        return Ok(());
     }
-    check(out, summary.status, &summary.check, ink)?;
-    run(out, summary, ink)
+    overview(out, report, ink)?;
+    months(out, report, ink)?;
+    visits(out, report, ink)?;
+    tiers(out, report, ink)?;
+    top(out, report, ink)
 }
 
 fn overview(out: &mut impl Write, report: &Report, ink: Ink) -> fmt::Result {
@@ -76,7 +88,7 @@ fn overview(out: &mut impl Write, report: &Report, ink: Ink) -> fmt::Result {
     writeln!(
         out,
         "\n  {}",
-        ink.bold(format!("The shop, {first} to {last}, by its stored log"))
+        ink.bold(format!("The shop, {first} to {last}, by its read models"))
     )?;
     writeln!(out, "  {}", ink.dim("=".repeat(76)))?;
     writeln!(
@@ -188,14 +200,7 @@ fn check(out: &mut impl Write, status: Status, check: &CheckSummary, ink: Ink) -
         ink.bold("Does the log say what the input says?")
     )?;
     if !check.ok {
-        for problem in &check.first_problems {
-            writeln!(out, "  {} {problem}", ink.paint("1;31", "[!!]"))?;
-        }
-        let more = check.problems - check.first_problems.len();
-        if more > 0 {
-            writeln!(out, "       and {more} more")?;
-        }
-        return Ok(());
+        return problems(out, &check.first_problems, check.problems, ink);
     }
     let yes = ink.paint("1;32", "[ok]");
     let expected = check.expected;
@@ -218,6 +223,46 @@ fn check(out: &mut impl Write, status: Status, check: &CheckSummary, ink: Ink) -
         out,
         "  {yes} no gap in any day's receipts, every tier earned"
     )
+}
+
+fn problems(out: &mut impl Write, first: &[String], count: usize, ink: Ink) -> fmt::Result {
+    for problem in first {
+        writeln!(out, "  {} {problem}", ink.paint("1;31", "[!!]"))?;
+    }
+    if count > first.len() {
+        writeln!(out, "       and {} more", count - first.len())?;
+    }
+    Ok(())
+}
+
+fn read_models(
+    out: &mut impl Write,
+    read_models: &ReadModelsSummary,
+    report: &Report,
+    ink: Ink,
+) -> fmt::Result {
+    let title = ink.bold("Do the read models say what the log says?");
+    writeln!(out, "\n  {title}")?;
+    let at = grouped(read_models.position.get());
+    match read_models.ok {
+        None => writeln!(
+            out,
+            "  not asked, --check does; they stand at position {at}"
+        ),
+        Some(false) => {
+            let (first, count) = (&read_models.first_differences, read_models.differences);
+            problems(out, first, count, ink)
+        }
+        Some(true) => {
+            let yes = ink.paint("1;32", "[ok]");
+            let customers = counted(report.customers, "customer");
+            let months = counted(report.months.len() as u64, "month");
+            writeln!(
+                out,
+                "  {yes} {months} and {customers}, field by field, at position {at}"
+            )
+        }
+    }
 }
 
 fn run(out: &mut impl Write, summary: &Summary, ink: Ink) -> fmt::Result {

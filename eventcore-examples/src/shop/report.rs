@@ -1,11 +1,8 @@
-//! What a shop owner wants to know, from the books alone.
+//! What a shop owner wants to know.
 
 use eventcore::prelude::*;
 
-use super::{
-    Cents, CustomerId, Date, Month, Tier, Totals,
-    books::{Account, Books},
-};
+use super::{Cents, CustomerId, Date, Figures, Month, Tier, Totals, figures::Account};
 
 /// How many of the best customers are named.
 const TOP: usize = 10;
@@ -19,7 +16,7 @@ const CLASSES: [(u32, &str); 6] = [
     (u32::MAX, "11+"),
 ];
 
-/// What the stored log amounts to.
+/// What the stored log amounts to, by its figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// All purchases.
@@ -58,7 +55,6 @@ pub struct VisitClass {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MonthLine {
     /// Such as `1997-01`.
-    #[serde(serialize_with = "as_text")]
     pub month: Month,
     /// What was sold.
     #[serde(flatten)]
@@ -108,34 +104,34 @@ fn as_text<S: serde::Serializer>(
 
 impl Report {
     /// Draws the report up.
-    pub fn of(books: &Books) -> Self {
-        let accounts = || books.customers.values();
-        let customers = books.customers.len() as u64;
+    pub fn of(figures: &Figures) -> Self {
+        let accounts = || figures.customers.values();
+        let customers = figures.customers.len() as u64;
         let repeat_customers = count(accounts(), |account| account.visits > 1);
         Self {
-            totals: books.totals,
+            totals: figures.totals,
             customers,
             first_day: accounts().map(|account| account.first_visit).min(),
             last_day: accounts().map(|account| account.last_visit).max(),
             repeat_customers,
             repeat_rate: ratio(repeat_customers, customers),
-            visits: visits(books),
-            months: months(books),
-            tiers: Tier::ALL.map(|tier| TierLine::of(tier, books)).into(),
-            top_customers: top(books),
+            visits: visits(figures),
+            months: months(figures),
+            tiers: Tier::ALL.map(|tier| TierLine::of(tier, figures)).into(),
+            top_customers: top(figures),
         }
     }
 }
 
 impl TierLine {
-    fn of(tier: Tier, books: &Books) -> Self {
+    fn of(tier: Tier, figures: &Figures) -> Self {
         let mut line = Self {
             tier,
             customers: 0,
             cents: Cents::ZERO,
             points: 0,
         };
-        for account in books
+        for account in figures
             .customers
             .values()
             .filter(|account| account.tier == tier)
@@ -152,22 +148,22 @@ fn count<'a>(accounts: impl Iterator<Item = &'a Account>, which: impl Fn(&Accoun
     accounts.filter(|account| which(account)).count() as u64
 }
 
-fn visits(books: &Books) -> Vec<VisitClass> {
+fn visits(figures: &Figures) -> Vec<VisitClass> {
     let mut above = 0;
     let class = |(up_to, days): (u32, &'static str)| {
         let range = above + 1..=up_to;
         above = up_to;
-        let customers = count(books.customers.values(), |a| range.contains(&a.visits));
+        let customers = count(figures.customers.values(), |a| range.contains(&a.visits));
         VisitClass { days, customers }
     };
     CLASSES.into_iter().map(class).collect()
 }
 
 /// Months without a sale are part of the picture, as long as there are not too many of them.
-fn months(books: &Books) -> Vec<MonthLine> {
+fn months(figures: &Figures) -> Vec<MonthLine> {
     const MOST: usize = 120;
     let line = |month: Month| {
-        let takings = books.months.get(&month).copied().unwrap_or_default();
+        let takings = figures.months.get(&month).copied().unwrap_or_default();
         MonthLine {
             month,
             totals: takings.totals,
@@ -176,8 +172,8 @@ fn months(books: &Books) -> Vec<MonthLine> {
         }
     };
     let (Some((&first, _)), Some((&last, _))) = (
-        books.months.first_key_value(),
-        books.months.last_key_value(),
+        figures.months.first_key_value(),
+        figures.months.last_key_value(),
     ) else {
         return Vec::new();
     };
@@ -187,13 +183,13 @@ fn months(books: &Books) -> Vec<MonthLine> {
         .take(MOST + 1)
         .collect();
     if every.len() > MOST {
-        return books.months.keys().copied().map(line).collect();
+        return figures.months.keys().copied().map(line).collect();
     }
     every.into_iter().map(line).collect()
 }
 
-fn top(books: &Books) -> Vec<TopCustomer> {
-    let mut all: Vec<(&CustomerId, &Account)> = books.customers.iter().collect();
+fn top(figures: &Figures) -> Vec<TopCustomer> {
+    let mut all: Vec<(&CustomerId, &Account)> = figures.customers.iter().collect();
     all.sort_by_key(|(id, account)| (std::cmp::Reverse(account.totals.cents), **id));
     let customer = |(&customer, account): (&CustomerId, &Account)| TopCustomer {
         customer,

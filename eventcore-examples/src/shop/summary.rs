@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventcore::prelude::*;
+use eventcore::{GlobalPosition, prelude::*};
 
 use super::{Input, InputId, Report, Totals, books::Problems, replay::Outcome, report::ratio};
 
@@ -18,7 +18,7 @@ pub enum Status {
     Complete,
     /// Somebody stopped it; the next run goes on.
     Interrupted,
-    /// The log and the input differ.
+    /// The log and the input differ, or the read models and the log.
     Mismatch,
 }
 
@@ -31,10 +31,38 @@ pub struct Summary {
     pub input: InputSummary,
     /// What was done.
     pub run: RunSummary,
-    /// What the stored log amounts to.
+    /// What the stored log amounts to, by the read models.
     pub report: Report,
     /// Whether log and input agree.
     pub check: CheckSummary,
+    /// Whether read models and log agree.
+    pub read_models: ReadModelsSummary,
+}
+
+/// All that `shop report` has to say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Standing {
+    /// Where the log is.
+    pub store: String,
+    /// How many events the read models had to catch up on.
+    pub new_events: u64,
+    /// What the stored log amounts to, by the read models.
+    pub report: Report,
+    /// Up to where that is, and whether it is what the log says, if that was asked.
+    pub read_models: ReadModelsSummary,
+}
+
+/// Whether the read models say what the log says.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReadModelsSummary {
+    /// Up to where they are made.
+    pub position: GlobalPosition,
+    /// They do; nothing if the log was not asked.
+    pub ok: Option<bool>,
+    /// How many fields differ.
+    pub differences: usize,
+    /// The first few of them, by name.
+    pub first_differences: Vec<String>,
 }
 
 /// What was read.
@@ -155,6 +183,27 @@ impl CheckSummary {
             expected,
             problems: problems.count,
             first_problems: problems.first,
+        }
+    }
+}
+
+impl ReadModelsSummary {
+    /// Not compared.
+    pub(crate) fn at(position: GlobalPosition) -> Self {
+        Self {
+            position,
+            ok: None,
+            differences: 0,
+            first_differences: Vec::new(),
+        }
+    }
+
+    pub(crate) fn compared(self, differences: Problems) -> Self {
+        Self {
+            ok: Some(differences.count == 0),
+            differences: differences.count,
+            first_differences: differences.first,
+            ..self
         }
     }
 }

@@ -14,7 +14,14 @@ fn a_wrong_command_line_is_refused_before_anything_is_done() {
         ("--concurrency many", "invalid digit"),
         ("--limit 0", "0 is not in 1.."),
         ("--frobnicate", "unexpected argument"),
-        ("positional", "unexpected argument"),
+        ("positional", "unrecognized subcommand"),
+        ("--limit 5 report", "cannot be used with '--limit <N>'"),
+        ("report --limit 5", "unexpected argument"),
+        ("report --store memory", "name one that stays"),
+        ("watch --store postgres", "name one that stays"),
+        ("watch --check", "unexpected argument"),
+        ("watch --for 0", "a number of seconds above 0"),
+        ("watch --until-idle soon", "a number of seconds above 0"),
     ] {
         let shop = Shop::new();
         let ran = shop.run(arguments);
@@ -89,9 +96,28 @@ fn help_names_every_option_and_the_exit_codes() {
         "--concurrency",
         "--limit",
         "--skip-bad",
+        "--rebuild",
         "--json",
+        "report",
+        "watch",
         "Exit codes",
     ] {
         ran.says(text);
+    }
+    for (task, options) in [
+        (
+            "report",
+            ["--store", "--rebuild", "--json", "--check"].as_slice(),
+        ),
+        (
+            "watch",
+            &["--store", "--rebuild", "--json", "--until-idle", "--for"],
+        ),
+    ] {
+        let ran = Shop::new().run(&format!("{task} --help"));
+        assert_eq!(ran.code, Some(0));
+        for option in options {
+            ran.says(option);
+        }
     }
 }

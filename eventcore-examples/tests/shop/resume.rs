@@ -16,7 +16,7 @@ use super::{Ran, Shop, assert_absent};
 const LIMIT: u64 = 2500;
 
 /// Starts a replay and waits until the store has this many sales.
-fn start_and_wait(shop: &Shop, arguments: &str, sales: u64) -> Child {
+pub(super) fn start_and_wait(shop: &Shop, arguments: &str, sales: u64) -> Child {
     let mut child = shop
         .command(arguments)
         .stdout(Stdio::piped())
@@ -36,7 +36,7 @@ fn start_and_wait(shop: &Shop, arguments: &str, sales: u64) -> Child {
 }
 
 /// Counts the sales in a store, while another process writes to it.
-fn sales_in(path: &Path) -> u64 {
+pub(super) fn sales_in(path: &Path) -> u64 {
     if !path.exists() {
         return 0;
     }
