@@ -7,6 +7,11 @@
 //!   travels together.
 //! * A command whose acknowledgement was lost is never doubled and never lost: its key is written with its events, and
 //!   `execute` asks before it decides anew.
+//! * Read models live in [`PostgresProjections`], beside the events or elsewhere: effect and checkpoint in one
+//!   transaction, fenced by the row of the partition. A projection may write to its own tables in it
+//!   ([`PostgresUnit::connection`]) with [`sqlx`].
+//! * Who waits for events is woken by appends of the same process at once, and of others by LISTEN and NOTIFY, which
+//!   may fail in every way ([`PostgresOptions::wakeups`]).
 //!
 //! The path of an append: `store` puts it into a bounded queue; the task in `appends` takes what waits and calls the
 //! function of `sql/002_append.sql` once. The path of a read: a queue, the task in `reads`, one statement.
@@ -27,6 +32,7 @@ mod schema;
 mod store;
 mod wakeups;
 
+/// The library underneath, of the version that pools and [`PostgresUnit::connection`] are of.
 pub use sqlx;
 
 pub use self::{

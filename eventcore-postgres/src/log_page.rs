@@ -1,7 +1,7 @@
 //! Pages of the log, and receipts.
 
 use eventcore::{
-    CorrelationId, EventFilter, EventId, GlobalPosition, StreamId, StreamVersion,
+    CorrelationId, EventFilter, EventId, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
     store::{AppendReceipt, AppendedEvent, KeptReceipt, Page, ReadError, StreamFilter},
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -11,7 +11,7 @@ use crate::{
     append_call::key_id,
     connection::Mode,
     options::SchemaName,
-    row::{Rows, columns_of},
+    row::{COLUMNS, Rows, columns_of},
 };
 
 /// The most rows looked at for one page, where no index decides.
@@ -62,11 +62,16 @@ impl PageCall {
             after.to_i64().saturating_add(WINDOW)
         };
         let by_type = types.is_some() && exact.is_none() && category.is_none();
+        let one_type = types.as_ref().is_some_and(|types| types.len() == 1);
         let sql = self.sql(
-            by_type,
+            by_type && !one_type,
             &[
-                (by_type, " AND e.type = t.type"),
-                (types.is_some() && !by_type, " AND e.type = ANY ($4)"),
+                (by_type && !one_type, " AND e.type = t.type"),
+                (one_type, " AND e.type = ($4::text[])[1]"),
+                (
+                    types.is_some() && !by_type && !one_type,
+                    " AND e.type = ANY ($4)",
+                ),
                 (exact.is_some(), " AND e.stream = ANY ($5)"),
                 (prefix.is_some(), " AND starts_with(e.stream, $6)"),
                 (category.is_some(), " AND split_part(e.stream, ':', 1) = $7"),
@@ -85,14 +90,18 @@ impl PageCall {
         let mut rows = Rows::default();
         let mut events = Vec::with_capacity(found.len());
         for row in &found {
-            end = GlobalPosition::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default();
-            if row.try_get::<Option<i64>, _>(2)?.is_none() {
+            if let Some(head) = row.try_get_unchecked::<Option<i64>, _>(0)? {
+                end = GlobalPosition::try_from(head).unwrap_or_default();
                 continue;
             }
             match rows.event_with_stream(row, 1) {
                 Ok(event) => events.push(event),
                 Err(error) => return Ok(Err(error)),
             }
+        }
+        // The parts of a UNION ALL come one after the other; it costs nothing not to rely on it.
+        if !events.is_sorted_by_key(RecordedEvent::position) {
+            events.sort_by_key(RecordedEvent::position);
         }
         let looked_at = GlobalPosition::try_from(until)
             .unwrap_or(end)
@@ -109,8 +118,8 @@ impl PageCall {
         }))
     }
 
-    /// The end of the log comes with every row, and alone when there is none.
-    fn sql(&self, by_type: bool, conditions: &[(bool, &str)]) -> String {
+    /// The end of the log in a row of its own, and the events behind it, from one snapshot.
+    fn sql(&self, by_types: bool, conditions: &[(bool, &str)]) -> String {
         let mut wanted = String::from("e.position > $1 AND e.position <= $2");
         for (given, condition) in conditions {
             if *given {
@@ -118,22 +127,22 @@ impl PageCall {
             }
         }
         let mut page = format!(
-            "SELECT * FROM {{schema}}.events e WHERE {wanted} ORDER BY e.position LIMIT $3"
+            "SELECT e.* FROM {{schema}}.events e WHERE {wanted} ORDER BY e.position LIMIT $3"
         );
-        if by_type {
+        if by_types {
             // The beginning of each type's range in its index, merged.
             page = format!(
                 "SELECT m.* FROM unnest($4::text[]) AS t (type) CROSS JOIN LATERAL ({page}) m
                  ORDER BY m.position LIMIT $3"
             );
         }
+        let nothing = COLUMNS.map(|column| format!("NULL AS {column}")).join(", ");
         // Parameters that no condition uses are named all the same, so that every statement takes the same.
         self.schema.fill(&format!(
-            "SELECT h.position, p.stream, {columns}
-             FROM (SELECT coalesce(max(position), 0) AS position FROM {{schema}}.events) h
-             LEFT JOIN LATERAL ({page}) p ON true
+            "SELECT h.head, NULL AS stream, {nothing}
+             FROM (SELECT coalesce(max(position), 0) AS head FROM {{schema}}.events) h
              WHERE $4::text[] IS NOT NULL AND $5::text[] IS NOT NULL AND $6::text IS NOT NULL AND $7::text IS NOT NULL
-             ORDER BY p.position",
+             UNION ALL SELECT NULL, p.stream, {columns} FROM ({page}) p",
             columns = columns_of("p"),
         ))
     }

@@ -120,9 +120,9 @@ impl PostgresOptions {
     /// the schema; yes, if not set, where the pool has 4 connections or more.
     ///
     /// It costs appends nothing: a task says so beside them, at most every 10 milliseconds. While somebody in this
-    /// process waits for events, one connection of the pool listens. Without it, or when it fails, or behind a pooler
-    /// in transaction mode, subscriptions and projections find the events of other processes by looking for them from
-    /// time to time.
+    /// process waits for events, one connection listens, beside those of the pool and with its options. Without it, or
+    /// when it fails, or behind a pooler, subscriptions and projections find the events of other processes by looking
+    /// for them from time to time.
     #[must_use]
     pub fn wakeups(mut self, wakeups: bool) -> Self {
         self.wakeups = wakeups;

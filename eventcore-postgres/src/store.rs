@@ -23,9 +23,9 @@ use crate::{
     connection::{self, Mode},
     errors::{closed, read_error, store_error},
     log_page::{PageCall, ReceiptCall},
+    options::SchemaName,
     queue::Queue,
     read_call::{Cursor, Opened, ReadCall},
-    options::SchemaName,
     reads, schema,
     wakeups::{Bell, Wakeups},
 };
@@ -110,7 +110,7 @@ impl PostgresEventStore {
     }
 
     /// Uses a pool of the application's. A pool of one connection will do; three or more let appends and reads keep one
-    /// each. Turn its `test_before_acquire` off to save a round trip.
+    /// each, with four or more, processes tell each other of commits ([`PostgresOptions::wakeups`]). Turn its `test_before_acquire` off to save a round trip.
     ///
     /// # Errors
     ///
@@ -199,7 +199,12 @@ impl PostgresEventStore {
     /// itself, and a projection with SQL of its own holds one for each of its partitions while it writes.
     pub fn projections(&self) -> PostgresProjections {
         let shared = &self.shared;
-        PostgresProjections::over(shared.pool.clone(), shared.schema.clone(), shared.mode, false)
+        PostgresProjections::over(
+            shared.pool.clone(),
+            shared.schema.clone(),
+            shared.mode,
+            false,
+        )
     }
 
     /// A pool of the application's is open even after the store was closed.

@@ -30,7 +30,7 @@ use uuid::Uuid;
 use self::{listener::Listener, notifier::Notifier};
 use crate::{connection::Mode, options::SchemaName};
 
-/// Appends and reads keep a connection each, the listener has one, and one at least is for everybody else.
+/// Appends and reads keep a connection each, one tells, and one at least is for everybody else.
 const LEAST_CONNECTIONS: u32 = 4;
 
 /// How long the last call may take when a store is closed.
@@ -121,8 +121,7 @@ impl Wakeups {
             let notifier = Notifier::new(pool.clone(), mode, &channel, &own);
             tokio::spawn(notifier.run(Arc::clone(bell)))
         });
-        // Behind a pooler that needs statements to be prepared anew, another session would listen each time.
-        let listening = (wanted && mode.prepared).then(|| {
+        let listening = wanted.then(|| {
             let listener = Listener::new(pool.clone(), channel, own);
             tokio::spawn(listener.run(Arc::clone(&bell.commons))).abort_handle()
         });

@@ -260,7 +260,9 @@ mod round_trips {
         let database = migrated_on(&server);
         let relay = relay::start(server.tcp_address().unwrap()).await;
         let url = format!("postgres://postgres@{}/{}", relay.address, database.name());
-        let store = support::connect(&url).await;
+        // What tells other processes goes beside the command, and is counted elsewhere.
+        let options = PostgresOptions::new().wakeups(false);
+        let store = PostgresEventStore::connect(&url, options).await.unwrap();
         let run = || async {
             let command = UpAll {
                 first: stream("a"),

@@ -5,6 +5,16 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::calls::{Calls, Statement, decode};
 
+/// What the documents of the active version of $1 are kept under.
+pub(super) const ACTIVE: &str = "(
+    SELECT v.id FROM {schema}.projections n
+    JOIN {schema}.projection_versions v ON v.name = n.name AND v.version = n.active WHERE n.name = $1
+)";
+
+/// What the documents of version $3 of $1 are kept under.
+const OF_VERSION: &str =
+    "(SELECT v.id FROM {schema}.projection_versions v WHERE v.name = $1 AND v.version = $3)";
+
 impl Calls {
     /// Documents of the active version, in the order of the keys.
     pub(super) async fn documents(
@@ -13,8 +23,7 @@ impl Calls {
         name: &ProjectionName,
         keys: &[DocumentKey],
     ) -> Result<Vec<Option<String>>, sqlx::Error> {
-        let version = "(SELECT n.active FROM {schema}.projections n WHERE n.name = $1)";
-        let sql = self.sql(&by_key(version));
+        let sql = self.sql(&by_key(ACTIVE));
         let statement = sqlx::query(sql).bind(name.as_str()).bind(texts(keys));
         let rows = self.read(connection, statement).await?;
         in_order(keys.len(), &rows)
@@ -23,7 +32,7 @@ impl Calls {
     /// The statement for documents of the version that a lease is for.
     pub(super) fn documents_of(&self, lease: &Lease, keys: &[DocumentKey]) -> Statement<'static> {
         let keys: Vec<String> = texts(keys).into_iter().map(str::to_owned).collect();
-        sqlx::query(self.sql(&by_key("$3")))
+        sqlx::query(self.sql(&by_key(OF_VERSION)))
             .bind(lease.projection.name.as_str().to_owned())
             .bind(keys)
             .bind(i64::from(lease.projection.version))
@@ -35,13 +44,12 @@ fn texts(keys: &[DocumentKey]) -> Vec<&str> {
 }
 
 /// With LIMIT it stays one look into the index per key.
-fn by_key(version: &str) -> String {
+fn by_key(projection: &str) -> String {
     format!(
         "SELECT k.ordinal, d.body
          FROM (SELECT generate_subscripts($2::text[], 1) AS ordinal, unnest($2::text[]) AS key) k
          CROSS JOIN LATERAL (
-             SELECT body::text FROM {{schema}}.documents d
-             WHERE d.name = $1 AND d.version = {version} AND d.key = k.key LIMIT 1
+             SELECT body FROM {{schema}}.documents d WHERE d.projection = {projection} AND d.key = k.key LIMIT 1
          ) d"
     )
 }

@@ -85,8 +85,7 @@ impl Calls {
         seen: Option<&Seen>,
         divisions: Option<&str>,
     ) -> Result<PgRow, sqlx::Error> {
-        let sql =
-            "SELECT * FROM {schema}.claim_partition($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let sql = "SELECT * FROM {schema}.claim_partition($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let statement = sqlx::query(self.sql(sql))
             .bind(claim.projection.name.as_str())
             .bind(i64::from(claim.projection.version))
@@ -166,7 +165,8 @@ impl Calls {
     ) -> Result<Vec<ProjectionName>, sqlx::Error> {
         let sql = "SELECT name FROM {schema}.projections ORDER BY name";
         let rows = self.read(connection, sqlx::query(self.sql(sql))).await?;
-        let name = |row: &PgRow| ProjectionName::try_new(row.try_get::<&str, _>(0)?).map_err(decode);
+        let name =
+            |row: &PgRow| ProjectionName::try_new(row.try_get::<&str, _>(0)?).map_err(decode);
         rows.iter().map(name).collect()
     }
 

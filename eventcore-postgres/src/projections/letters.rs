@@ -102,13 +102,19 @@ impl LetterColumns {
             columns.partitions.push(partition_number(*partition));
             let stream = letter.map(|letter| letter.stream.as_str().to_owned());
             columns.streams.push(stream);
-            columns.events.push(letter.map(|letter| letter.event.into()));
-            columns.fates.push(letter.map(|letter| letter.fate.as_str()));
+            columns
+                .events
+                .push(letter.map(|letter| letter.event.into()));
+            columns
+                .fates
+                .push(letter.map(|letter| letter.fate.as_str()));
             let attempts = letter.map(|letter| letter.attempts.into());
             columns.attempts.push(attempts);
             let error = letter.map(|letter| without_nul(&letter.error));
             columns.errors.push(error);
-            columns.tried.push(letter.map(|letter| letter.at.unix_micros()));
+            columns
+                .tried
+                .push(letter.map(|letter| letter.at.unix_micros()));
         }
         columns
     }

@@ -1,11 +1,12 @@
 //! Which documents a query asks for, and in which order: said in SQL.
 
-use eventcore::projection::{
-    DocumentKey, DocumentQuery, FieldPath, ProjectionName, RawDocument,
-};
+use eventcore::projection::{DocumentKey, DocumentQuery, FieldPath, ProjectionName, RawDocument};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::calls::{Calls, decode};
+use super::{
+    calls::{Calls, decode},
+    documents::ACTIVE,
+};
 
 impl Calls {
     /// Documents of the active version that a query asks for.
@@ -38,21 +39,18 @@ fn document(row: &PgRow) -> Result<RawDocument, sqlx::Error> {
 
 /// The JSON text of a field. Names in a path need no quotes in SQL, and written like this an index may be made for them.
 fn field(path: &FieldPath) -> String {
-    format!(
-        "{{schema}}.field(d.body, '{{{}}}')",
-        path.names().join(",")
-    )
+    format!("{{schema}}.field(d.body, '{{{}}}')", path.names().join(","))
 }
 
 fn sql(query: &DocumentQuery) -> String {
-    let mut fits = String::new();
-    for (number, (path, _)) in query.conditions().iter().enumerate() {
-        fits += &format!(" AND {} = ${}", field(path), number + 4);
-    }
+    let conditions = query.conditions().iter().zip(4..);
+    let fits: Vec<String> = conditions
+        .map(|((path, _), number)| format!(" AND {} = ${number}", field(path)))
+        .collect();
+    let fits = fits.concat();
     let found = |columns: &str| {
         format!(
-            "SELECT d.key, d.body::text AS body{columns} FROM {{schema}}.documents d
-             WHERE d.name = $1 AND d.version = (SELECT n.active FROM {{schema}}.projections n WHERE n.name = $1){fits}"
+            "SELECT d.key, d.body{columns} FROM {{schema}}.documents d WHERE d.projection = {ACTIVE}{fits}"
         )
     };
     let Some((path, descending)) = query.sort() else {

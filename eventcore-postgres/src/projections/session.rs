@@ -41,11 +41,11 @@ impl Session {
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL eventcore.unit = '{name}'; \
              SET LOCAL idle_in_transaction_session_timeout = {idle}"
         );
-        let begun = calls.pool.begin_with(AssertSqlSafe(begin)).await;
+        let transaction = calls.pool.begin_with(AssertSqlSafe(begin)).await;
         Ok(Self {
             calls,
             name,
-            transaction: Some(begun.map_err(|error| store_error(operation, error))?),
+            transaction: Some(transaction.map_err(|error| store_error(operation, error))?),
         })
     }
 

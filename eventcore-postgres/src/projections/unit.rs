@@ -80,13 +80,12 @@ impl PostgresUnit {
     ///
     /// Safe at any point. After dropping the future of a statement the unit may only be dropped too.
     pub async fn connection(&mut self) -> Result<&mut PgConnection, ProjectionStoreError> {
-        let session = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let (calls, ttl) = (Arc::clone(&self.calls), self.lease.ttl);
-                // Whoever is not there any more to take the transaction drops it, which rolls it back.
-                in_a_task(USE, Session::begin(calls, USE, ttl)).await?
-            }
+        let session = if let Some(session) = self.session.take() {
+            session
+        } else {
+            let (calls, ttl) = (Arc::clone(&self.calls), self.lease.ttl);
+            // Whoever is not there any more to take the transaction drops it, which rolls it back.
+            in_a_task(USE, Session::begin(calls, USE, ttl)).await?
         };
         let connection = self.session.insert(session).connection();
         connection.map_err(|error| store_error(USE, error).into())
@@ -235,4 +234,3 @@ impl UnitOfWork for PostgresUnit {
         in_a_task(COMMIT, self.finish(progress)).await
     }
 }
-

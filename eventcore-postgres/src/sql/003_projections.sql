@@ -10,6 +10,8 @@ CREATE TABLE {schema}.projections (
 CREATE TABLE {schema}.projection_versions (
     name text COLLATE "C" NOT NULL,
     version bigint NOT NULL,
+    -- What its documents are kept under: short, and new when a version that was removed is claimed again.
+    id bigint GENERATED ALWAYS AS IDENTITY,
     partitions integer NOT NULL,
     divisions text COLLATE "C" NOT NULL DEFAULT '[]',
     PRIMARY KEY (name, version)
@@ -31,12 +33,17 @@ CREATE TABLE {schema}.projection_partitions (
 ) WITH (fillfactor = 20);
 
 CREATE TABLE {schema}.documents (
-    name text COLLATE "C" NOT NULL,
-    version bigint NOT NULL,
+    projection bigint NOT NULL,
     key text COLLATE "C" NOT NULL,
-    body json NOT NULL,
-    PRIMARY KEY (name, version, key)
+    body text COLLATE "C" NOT NULL,
+    PRIMARY KEY (projection, key)
 ) WITH (fillfactor = 70);
+
+CREATE VIEW {schema}.views AS
+SELECT v.name, v.version, v.version = n.active AS active, d.key, d.body
+FROM {schema}.projections n
+JOIN {schema}.projection_versions v ON v.name = n.name
+JOIN {schema}.documents d ON d.projection = v.id;
 
 CREATE TABLE {schema}.dead_letters (
     name text COLLATE "C" NOT NULL,
@@ -77,15 +84,15 @@ DECLARE
     fence bigint;
 BEGIN
     PERFORM {schema}.lock_projection(p_name);
-    INSERT INTO {schema}.projections (name, active) VALUES (p_name, p_version) ON CONFLICT DO NOTHING;
-    INSERT INTO {schema}.projection_versions (name, version, partitions) VALUES (p_name, p_version, p_partitions)
-        ON CONFLICT DO NOTHING;
-    IF FOUND THEN
+    SELECT v.partitions, v.divisions INTO o_partitions, o_divisions
+        FROM {schema}.projection_versions v WHERE v.name = p_name AND v.version = p_version;
+    IF NOT FOUND THEN
+        INSERT INTO {schema}.projections (name, active) VALUES (p_name, p_version) ON CONFLICT DO NOTHING;
+        INSERT INTO {schema}.projection_versions AS v (name, version, partitions)
+            VALUES (p_name, p_version, p_partitions) RETURNING v.partitions, v.divisions INTO o_partitions, o_divisions;
         INSERT INTO {schema}.projection_partitions (name, version, partition)
             SELECT p_name, p_version, generate_series(0, p_partitions - 1);
     END IF;
-    SELECT v.partitions, v.divisions INTO o_partitions, o_divisions
-        FROM {schema}.projection_versions v WHERE v.name = p_name AND v.version = p_version;
 
     IF o_partitions <> p_partitions THEN
         -- Leaders may be committing: what they write is waited for, and seen by the next statement.
@@ -157,6 +164,8 @@ CREATE FUNCTION {schema}.commit_unit(
     l_position bigint[], l_partition integer[], l_stream text[], l_event uuid[], l_fate text[], l_attempts bigint[],
     l_error text[], l_tried bigint[]
 ) RETURNS boolean LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    kept_under bigint;
 BEGIN
     IF p_unit <> coalesce(current_setting('eventcore.unit', true), '') THEN
         RAISE EXCEPTION 'the transaction of the unit was ended by a statement of the projection'
@@ -176,14 +185,15 @@ BEGIN
         UPDATE {schema}.projections SET active = p_version WHERE name = p_name;
     END IF;
     IF d_key IS NOT NULL THEN
-        INSERT INTO {schema}.documents AS d (name, version, key, body)
-            SELECT p_name, p_version, n.key, n.body::json
+        SELECT v.id INTO kept_under FROM {schema}.projection_versions v WHERE v.name = p_name AND v.version = p_version;
+        INSERT INTO {schema}.documents AS d (projection, key, body)
+            SELECT kept_under, n.key, n.body
             FROM (SELECT unnest(d_key) AS key, unnest(d_body) AS body) n WHERE n.body IS NOT NULL
-            ON CONFLICT (name, version, key) DO UPDATE SET body = excluded.body;
+            ON CONFLICT (projection, key) DO UPDATE SET body = excluded.body;
         IF array_position(d_body, NULL) IS NOT NULL THEN
             DELETE FROM {schema}.documents d
                 USING (SELECT unnest(d_key) AS key, unnest(d_body) AS body) n
-                WHERE n.body IS NULL AND d.name = p_name AND d.version = p_version AND d.key = n.key;
+                WHERE n.body IS NULL AND d.projection = kept_under AND d.key = n.key;
         END IF;
     END IF;
     IF l_position IS NOT NULL THEN
@@ -211,7 +221,9 @@ BEGIN
     UPDATE {schema}.projection_partitions SET epoch = fence, position = 0, witness_position = NULL, witness_id = NULL,
         owner_id = NULL, owner_label = NULL, expires_at = NULL WHERE name = p_name AND version = p_version;
     UPDATE {schema}.projection_versions SET divisions = '[]' WHERE name = p_name AND version = p_version;
-    DELETE FROM {schema}.documents WHERE name = p_name AND version = p_version;
+    DELETE FROM {schema}.documents WHERE projection = (
+        SELECT v.id FROM {schema}.projection_versions v WHERE v.name = p_name AND v.version = p_version
+    );
     DELETE FROM {schema}.dead_letters WHERE name = p_name AND version = p_version;
 END $$;
 
@@ -227,29 +239,31 @@ BEGIN
         DELETE FROM {schema}.projections WHERE name = p_name;
     END IF;
     DELETE FROM {schema}.projection_partitions WHERE name = p_name AND version = p_version;
+    DELETE FROM {schema}.documents WHERE projection = (
+        SELECT v.id FROM {schema}.projection_versions v WHERE v.name = p_name AND v.version = p_version
+    );
     DELETE FROM {schema}.projection_versions WHERE name = p_name AND version = p_version;
-    DELETE FROM {schema}.documents WHERE name = p_name AND version = p_version;
     DELETE FROM {schema}.dead_letters WHERE name = p_name AND version = p_version;
     RETURN true;
 END $$;
 
--- The JSON text of a field, if there is one. A path leads through objects only.
-CREATE FUNCTION {schema}.field(body json, path text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+-- The JSON text of a field, if there is one. A path leads through objects only. What is no JSON has no fields.
+CREATE FUNCTION {schema}.field(body text, path text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE
     slash CONSTANT text := chr(92);
-    value json := body;
-    doubled boolean := false;
+    value json;
+    doubled boolean := strpos(body, slash || 'u') > 0 AND body ~ (slash || slash || 'u(0000|[dD][89a-fA-F])');
     step text;
 BEGIN
     -- PostgreSQL does not look into a text with `\u0000` or half of a surrogate pair anywhere. In such a one every
     -- backslash is written twice, and the escapes are plain characters; the control characters stand in meanwhile for
     -- what must not be taken apart, and are in no JSON.
-    IF strpos(body::text, slash || 'u') > 0 AND body::text ~ (slash || slash || 'u(0000|[dD][89a-fA-F])') THEN
-        doubled := true;
-        value := replace(replace(replace(replace(replace(body::text,
+    IF doubled THEN
+        body := replace(replace(replace(replace(replace(body,
             slash || slash, chr(1)), slash || '"', chr(2)), slash, slash || slash),
-            chr(2), slash || slash || slash || '"'), chr(1), repeat(slash, 4))::json;
+            chr(2), slash || slash || slash || '"'), chr(1), repeat(slash, 4));
     END IF;
+    value := body::json;
     FOREACH step IN ARRAY path LOOP
         value := value -> step;
     END LOOP;
@@ -257,6 +271,8 @@ BEGIN
         RETURN '"' || (value #>> '{}') || '"';
     END IF;
     RETURN value::text;
+EXCEPTION WHEN invalid_text_representation OR untranslatable_character OR statement_too_complex THEN
+    RETURN NULL;
 END $$;
 
 -- A number of JSON, however large or small.

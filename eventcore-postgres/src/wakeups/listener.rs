@@ -1,9 +1,12 @@
 //! Hears of commits by other processes.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use eventcore::Commons;
-use sqlx::{Error, PgPool, postgres::PgListener};
+use sqlx::{
+    Executor, PgPool, Row,
+    postgres::{PgListener, PgPoolOptions},
+};
 use tokio::time::{sleep, timeout};
 
 /// How long to keep listening after the last who waited has gone: another may come.
@@ -16,6 +19,23 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How long to wait before another try, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A setting that a session has from the beginning when nothing is between it and the server. A pooler may hand the
+/// session to somebody else, and notifications with it, whom they would surprise.
+const DIRECT: &str = "eventcore.direct";
+
+/// Why listening ended.
+enum Ended {
+    Lost(sqlx::Error),
+    /// It is of no use.
+    Useless(&'static str),
+}
+
+impl From<sqlx::Error> for Ended {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Lost(error)
+    }
+}
 
 /// The task that listens.
 pub(super) struct Listener {
@@ -35,24 +55,49 @@ impl Listener {
         let mut wait = FIRST_WAIT;
         loop {
             commons.watched().await;
-            let lost = tokio::select! {
-                lost = self.listen(&commons, &mut wait) => lost,
+            let ended = tokio::select! {
+                ended = self.listen(&commons, &mut wait) => ended,
                 () = deserted(&commons) => continue,
+                () = self.pool.close_event() => return,
             };
-            match lost {
-                Err(Error::PoolClosed) => return,
-                Ok(()) => tracing::debug!("the connection that listens was lost"),
-                Err(error) => tracing::debug!(%error, "not listening to other processes just now"),
+            match ended {
+                Ended::Useless(why) => {
+                    tracing::debug!(why, "not listening to other processes");
+                    return;
+                }
+                Ended::Lost(error) => {
+                    tracing::debug!(%error, "not listening to other processes just now");
+                }
             }
             sleep(wait.mul_f64(0.5 + jitter())).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
+    async fn listen(&self, commons: &Commons, wait: &mut Duration) -> Ended {
+        let Err(ended) = self.try_listen(commons, wait).await;
+        ended
+    }
+
     /// Listens until the connection is lost.
-    async fn listen(&self, commons: &Commons, wait: &mut Duration) -> Result<(), Error> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+    async fn try_listen(
+        &self,
+        commons: &Commons,
+        wait: &mut Duration,
+    ) -> Result<Infallible, Ended> {
+        let own = self.pool.connect_options().as_ref().clone();
+        let own = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with(own.options([(DIRECT, "on")]));
+        let mut listener = PgListener::connect_with(&own).await?;
         listener.eager_reconnect(false);
+        let direct = sqlx::raw_sql("SELECT current_setting('eventcore.direct', true)");
+        let direct = listener.fetch_one(direct).await?;
+        if direct.try_get::<Option<&str>, _>(0)? != Some("on") {
+            return Err(Ended::Useless("there is a pooler in between"));
+        }
         listener.listen(&self.channel).await?;
         *wait = FIRST_WAIT;
         // Nobody knows what was said before.
@@ -65,11 +110,12 @@ impl Listener {
                         commons.wake();
                     }
                 }
-                Ok(Ok(None)) => return Ok(()),
-                Ok(Err(error)) => return Err(error),
+                Ok(Ok(None)) => return Err(lost(io::ErrorKind::UnexpectedEof)),
+                Ok(Err(error)) => return Err(error.into()),
                 Err(_) => {
-                    let asked = sqlx::query("SELECT 1").execute(&mut listener);
-                    timeout(ANSWER, asked).await.map_err(|_| silent())??;
+                    let asked = listener.execute("SELECT 1");
+                    let answer = timeout(ANSWER, asked).await;
+                    answer.map_err(|_| lost(io::ErrorKind::TimedOut))??;
                 }
             }
         }
@@ -86,8 +132,8 @@ async fn deserted(commons: &Commons) {
     }
 }
 
-fn silent() -> Error {
-    Error::Io(io::Error::from(io::ErrorKind::TimedOut))
+fn lost(how: io::ErrorKind) -> Ended {
+    Ended::Lost(sqlx::Error::Io(how.into()))
 }
 
 /// Something from 0 to 1, so that processes do not come back all at once after a restart.

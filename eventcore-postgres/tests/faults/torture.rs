@@ -184,7 +184,7 @@ fn ends(world: &World<'_>) -> BTreeMap<&'static str, usize> {
 async fn torture(world: World<'_>, seed: u64, meanwhile: impl AsyncFnOnce(&World<'_>)) {
     println!("EVENTCORE_TEST_SEED={seed}");
     // The other one sends each append as a transaction of several messages, as behind a pooler.
-    let unprepared = options().prepared_statements(false);
+    let unprepared = options().prepared_statements(false).wakeups(true);
     let stores = [world.store.clone(), world.another_with(unprepared).await];
     let stop = Arc::<AtomicBool>::default();
     let clients: Vec<_> = (0..CLIENTS)

@@ -53,6 +53,8 @@ pub(crate) fn options() -> PostgresOptions {
     PostgresOptions::new()
         .acquire_timeout(Duration::from_millis(500))
         .statement_timeout(Duration::from_secs(3))
+        // A fault is meant for the command, and not for what tells others of it.
+        .wakeups(false)
 }
 
 impl World<'static> {
