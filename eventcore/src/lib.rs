@@ -60,7 +60,7 @@ pub use self::{
     store::{EventFilter, EventStore, RecordedEvent},
     stream_id::{StreamId, StreamIdError, StreamPrefix},
     stream_name::{StreamField, StreamName, StreamNameError},
-    subscription::{StartFrom, Subscription, TypedSubscription, subscribe},
+    subscription::{StartFrom, Subscription, TypedSubscription, log_end, subscribe},
     timestamp::{Timestamp, TimestampError},
     version::{GlobalPosition, OutOfRange, StreamVersion},
     wake::Waiter,

@@ -13,7 +13,7 @@ use std::{
 use futures_core::Stream;
 
 use self::reader::Reader;
-pub(crate) use self::reader::log_end;
+pub use self::reader::log_end;
 use crate::{
     Event, EventFilter, EventStore, GlobalPosition, RecordedEvent, StoredEvent,
     store::{Page, PageSize, ReadError},

@@ -10,8 +10,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    ApplyError, DocumentChange, DocumentKey, Owner, ProjectionId, ProjectionName,
-    ProjectionNameError, ReadModel,
+    ApplyError, DocumentChange, DocumentKey, Owner, ProjectionId, ProjectionNameError, ReadModel,
 };
 use crate::{EventFilter, RecordedEvent, StoredEvent, execute::panic_message};
 
@@ -110,10 +109,7 @@ impl Inline {
     /// [`ProjectionNameError`] when its name is none.
     pub fn new<M: ReadModel>(model: M) -> Result<Self, ProjectionNameError> {
         Ok(Self(Arc::new(Model {
-            id: ProjectionId {
-                name: ProjectionName::try_new(M::NAME)?,
-                version: M::VERSION,
-            },
+            id: M::id()?,
             filter: model.filter(),
             code: model,
         })))

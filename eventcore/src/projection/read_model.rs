@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{DocumentKey, custom::events_of};
+use super::{DocumentKey, ProjectionId, ProjectionName, ProjectionNameError, custom::events_of};
 use crate::{Event, EventFilter, StoredEvent};
 
 /// A read model of JSON documents by key: which documents an event concerns, and how it changes each.
@@ -82,6 +82,18 @@ pub trait ReadModel: Send + Sync + 'static {
 
     /// Its version: raise it to have it built anew, beside the old one, which readers see until the new one has caught up.
     const VERSION: u32 = 1;
+
+    /// Name and version together, checked.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionNameError`] when the name is none.
+    fn id() -> Result<ProjectionId, ProjectionNameError> {
+        Ok(ProjectionId {
+            name: ProjectionName::try_new(Self::NAME)?,
+            version: Self::VERSION,
+        })
+    }
 
     /// The events that concern it: those that [`Event`](ReadModel::Event) knows, unless another filter is given. Do not change it without a new
     /// version.

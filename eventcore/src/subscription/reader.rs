@@ -108,8 +108,25 @@ impl<'s> Reader<'s> {
     }
 }
 
-/// Where the log ends.
-pub(crate) async fn log_end(store: &dyn EventStore) -> Result<GlobalPosition, ReadError> {
+/// Where the log ends: the position of its last event.
+///
+/// # Errors
+///
+/// [`ReadError`].
+///
+/// # Cancel safety
+///
+/// Safe at any point.
+///
+/// ```
+/// use eventcore::{GlobalPosition, log_end};
+/// use eventcore_memory::InMemoryEventStore;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(log_end(&InMemoryEventStore::new()).await?, GlobalPosition::START);
+/// # Ok(()) }
+/// ```
+pub async fn log_end(store: &(impl EventStore + ?Sized)) -> Result<GlobalPosition, ReadError> {
     // A filter that lets nothing through: stores go to the end at once.
     let nothing = EventFilter::all().types([]);
     let mut after = GlobalPosition::START;

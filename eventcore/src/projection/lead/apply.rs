@@ -5,7 +5,7 @@ use crate::{
     EventStore, RecordedEvent, Timestamp,
     projection::{
         Checkpoint, DeadLetter, Fate, Progress, ProjectionError, ProjectionState, ProjectionStore,
-        UnitOfWork, Witness,
+        ProjectionStoreError, UnitOfWork, Witness,
         caught::caught,
         failure::Then,
         leader::{Ended, with_sources},
@@ -178,6 +178,9 @@ where
         if self.first {
             let prepared = caught(self.leader.work.prepare(&mut unit)).await;
             if let Err(source) = prepared.unwrap_or_else(|panic| Err(panic.into())) {
+                if let Some(trouble) = source.downcast_ref::<ProjectionStoreError>() {
+                    return Err(trouble.clone().into());
+                }
                 return Err(Ended::Failed(ProjectionError::Prepare {
                     projection: self.lease.projection.clone(),
                     source,

@@ -7,6 +7,7 @@ use crate::{
     EventFilter, RecordedEvent, StoredEvent,
     projection::{
         ApplyError, Lease, Projection, ProjectionId, ProjectionName, ProjectionNameError,
+        ProjectionStoreError, UnitOfWork,
     },
 };
 
@@ -35,7 +36,13 @@ impl<P: Projection> Work<P::Unit> for Custom<P> {
     }
 
     async fn prepare(&mut self, unit: &mut P::Unit) -> Result<(), ApplyError> {
-        self.0.prepare(unit).await
+        match self.0.prepare(unit).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(match trouble(unit, &error).await {
+                Some(trouble) => trouble.into(),
+                None => error,
+            }),
+        }
     }
 
     async fn apply(
@@ -54,9 +61,25 @@ impl<P: Projection> Work<P::Unit> for Custom<P> {
         if mine.is_empty() {
             return Ok(());
         }
-        let applied = self.0.apply_page(unit, &mine).await;
-        applied.map_err(|error| Failed::passing(None, error))
+        match self.0.apply_page(unit, &mine).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(match trouble(unit, &error).await {
+                Some(trouble) => Failed::Store(trouble),
+                None => Failed::passing(None, error),
+            }),
+        }
     }
 
     fn settled(&mut self, _: bool) {}
+}
+
+/// The store's own trouble, if that is what an error comes from. No event is to blame for a server that restarts, and none
+/// must be skipped or parked for it.
+async fn trouble<U: UnitOfWork>(unit: &mut U, error: &ApplyError) -> Option<ProjectionStoreError> {
+    let is_the_stores = |error: &ProjectionStoreError| error.is_retriable() || error.is_fenced();
+    if let Some(error) = error.downcast_ref::<ProjectionStoreError>() {
+        return Some(error.clone()).filter(is_the_stores);
+    }
+    // A driver's error is of a type that is not known here. But a connection that is gone is gone for the unit too.
+    unit.waiting().await.err().filter(is_the_stores)
 }

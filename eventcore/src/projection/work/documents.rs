@@ -11,8 +11,8 @@ use crate::{
     EventFilter, RecordedEvent, StoredEvent,
     execute::panic_message,
     projection::{
-        ApplyError, DocumentChange, DocumentKey, Lease, ProjectionId, ProjectionName,
-        ProjectionNameError, ReadModel, UnitOfWork,
+        ApplyError, DocumentChange, DocumentKey, Lease, ProjectionId, ProjectionNameError,
+        ReadModel, UnitOfWork,
     },
 };
 
@@ -149,10 +149,7 @@ impl<M: ReadModel, U: UnitOfWork> Work<U> for ByKey<M> {
     }
 
     fn id(&self) -> Result<ProjectionId, ProjectionNameError> {
-        Ok(ProjectionId {
-            name: ProjectionName::try_new(M::NAME)?,
-            version: M::VERSION,
-        })
+        M::id()
     }
 
     fn filter(&self) -> EventFilter {
