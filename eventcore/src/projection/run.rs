@@ -142,7 +142,13 @@ where
         let projection = self.work.id()?;
         let owner = Owner {
             id: Uuid::now_v7(),
-            label: self.settings.label.chars().take(50).collect(),
+            label: self
+                .settings
+                .label
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(50)
+                .collect(),
         };
         let places = usize::try_from(self.at_most.min(self.partitions.get())).unwrap_or(1);
         let places = Arc::new(Semaphore::new(places));
