@@ -21,7 +21,7 @@ mod walks;
 use std::time::Duration;
 
 use eventcore_postgres::{PostgresEventStore, PostgresOptions, PostgresProjections};
-use eventcore_testing::following::Harness;
+use eventcore_testing::{following::Harness, temp_postgres::TempDatabase};
 
 fn few_connections() -> PostgresOptions {
     // Many handles are open at once.
@@ -41,7 +41,7 @@ async fn harness(apart: bool) -> Harness<PostgresProjections> {
     } else {
         None
     };
-    let (url, views_url) = (events.url(), views.as_ref().map(|views| views.url()));
+    let (url, views_url) = (events.url(), views.as_ref().map(TempDatabase::url));
     let handles = move || {
         let (url, views_url) = (url.clone(), views_url.clone());
         async move {

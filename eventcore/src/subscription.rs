@@ -83,11 +83,15 @@ pub fn subscribe<'s>(
     from: impl Into<StartFrom>,
     filter: EventFilter,
 ) -> Subscription<'s> {
+    let from = from.into();
     Subscription {
         ready: Vec::new().into_iter(),
-        reached: GlobalPosition::START,
+        reached: match from {
+            StartFrom::After(position) => position,
+            StartFrom::Start | StartFrom::End => GlobalPosition::START,
+        },
         live: false,
-        ahead: Ahead::Idle(Box::new(Reader::new(store, from.into(), filter))),
+        ahead: Ahead::Idle(Box::new(Reader::new(store, from, filter))),
     }
 }
 
@@ -153,7 +157,8 @@ impl<'s> Subscription<'s> {
         self.live && self.ready.len() == 0
     }
 
-    /// Everything up to here was handed out or does not pass the filter.
+    /// Everything up to here was handed out or does not pass the filter. From the end of the log on, it is known with the
+    /// first page.
     pub fn position(&self) -> GlobalPosition {
         match self.ready.as_slice().first() {
             Some(next) => before(next.position()),

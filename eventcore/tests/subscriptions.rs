@@ -67,6 +67,7 @@ async fn after_a_position_it_goes_on_with_the_next() {
     count(&store, "counter:1", &[1, 2, 3]).await;
     let after = GlobalPosition::try_new(2).unwrap();
     let mut events = subscribe(&store, after, EventFilter::all());
+    assert_eq!(events.position(), after);
     assert_eq!(take(&mut events, 1).await, [3]);
 }
 

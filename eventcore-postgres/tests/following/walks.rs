@@ -13,7 +13,7 @@ use eventcore_postgres::{PostgresEventStore, PostgresProjections, PostgresUnit};
 use tokio::time::{Instant, sleep};
 
 pub(crate) const LEASE: Duration = Duration::from_millis(500);
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// A step on a walk.
 #[derive(Serialize, Deserialize, Event)]

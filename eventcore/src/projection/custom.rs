@@ -60,7 +60,7 @@ pub trait Projection: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The projection stops.
+    /// The projection stops; but when the store cannot be reached, it is tried again.
     ///
     /// # Cancel safety
     ///

@@ -81,6 +81,8 @@ impl<'s> Reader<'s> {
         loop {
             if self.at_end {
                 self.waiter.wait(self.poll_every).await;
+                // What was called for is to be read, also when the read fails at first.
+                self.at_end = false;
             }
             self.waiter.arm();
             let page = self.store.read_all(after, &self.filter, self.limit).await?;
