@@ -77,7 +77,7 @@ impl Bell {
             if self.untold.swap(false, AcqRel) {
                 return true;
             }
-            if *self.closing.borrow() {
+            if self.is_closing() {
                 return false;
             }
             tokio::select! {
@@ -85,6 +85,10 @@ impl Bell {
                 () = self.closed() => {}
             }
         }
+    }
+
+    fn is_closing(&self) -> bool {
+        *self.closing.borrow()
     }
 
     async fn closed(&self) {

@@ -15,7 +15,7 @@ use super::{Found, live::Load, subjects::Sides};
 use crate::{Error, workload::AccountEvent};
 
 /// As long as it takes.
-pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
+pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
 
 /// What an account holds.
 #[derive(Default, Serialize, Deserialize)]

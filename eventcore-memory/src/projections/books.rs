@@ -88,6 +88,19 @@ impl Books {
             .ok_or_else(|| ProjectionStoreError::fenced(lease))
     }
 
+    pub(super) fn version(&self, projection: &ProjectionId) -> Option<&Version> {
+        self.versions.get(projection)
+    }
+
+    pub(super) fn version_mut(&mut self, projection: &ProjectionId) -> Option<&mut Version> {
+        self.versions.get_mut(projection)
+    }
+
+    pub(super) fn activate(&mut self, projection: &ProjectionId) {
+        let ProjectionId { name, version } = projection.clone();
+        self.active.insert(name, version);
+    }
+
     fn led_mut(&mut self, lease: &Lease) -> Result<&mut Version, ProjectionStoreError> {
         let version = self.versions.get_mut(&lease.projection);
         version
@@ -128,8 +141,7 @@ impl Books {
         merge(&mut version.documents, changes.documents);
         merge(&mut version.letters, changes.letters);
         if progress.activate {
-            let ProjectionId { name, version } = lease.projection.clone();
-            self.active.insert(name, version);
+            self.activate(&lease.projection);
         }
         Ok(())
     }
@@ -161,7 +173,15 @@ impl Books {
             .into_iter()
             .flatten()
             .filter(|letter| letter.position > after);
-        later.take(limit).cloned().collect()
+        // Letters of one position stay together.
+        let (mut places, mut last) = (0, None);
+        let within = |letter: &&DeadLetter| {
+            if last != Some(letter.position) {
+                (places, last) = (places + 1, Some(letter.position));
+            }
+            places <= limit
+        };
+        later.take_while(within).cloned().collect()
     }
 
     pub(super) fn replay(&mut self, projection: &ProjectionId) -> u64 {
@@ -235,7 +255,7 @@ impl Books {
     }
 }
 
-fn merge<K: Ord, V>(into: &mut BTreeMap<K, V>, changes: BTreeMap<K, Option<V>>) {
+pub(super) fn merge<K: Ord, V>(into: &mut BTreeMap<K, V>, changes: BTreeMap<K, Option<V>>) {
     for (key, change) in changes {
         match change {
             Some(value) => into.insert(key, value),

@@ -27,7 +27,11 @@ impl Calls {
     ) -> Result<Vec<DeadLetter>, sqlx::Error> {
         let sql = format!(
             "SELECT {COLUMNS} FROM {{schema}}.dead_letters WHERE name = $1 AND version = $2 AND position > $3
-             ORDER BY position, partition LIMIT $4"
+             AND position <= coalesce((
+                 SELECT DISTINCT position FROM {{schema}}.dead_letters
+                 WHERE name = $1 AND version = $2 AND position > $3 ORDER BY position LIMIT 1 OFFSET $4
+             ) - 1, 9223372036854775807)
+             ORDER BY position, partition"
         );
         let statement = of_projection(sqlx::query(self.sql(&sql)), projection)
             .bind(after.to_i64())

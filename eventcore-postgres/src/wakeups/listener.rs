@@ -88,6 +88,7 @@ impl Listener {
         let own = self.pool.connect_options().as_ref().clone();
         let own = PgPoolOptions::new()
             .max_connections(1)
+            .acquire_timeout(ANSWER)
             .max_lifetime(None)
             .idle_timeout(None)
             .connect_lazy_with(own.options([(DIRECT, "on")]));

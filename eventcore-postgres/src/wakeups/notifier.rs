@@ -12,7 +12,7 @@ use crate::connection::{self, Mode};
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How long to leave a server alone that could not be told.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+const AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// The task that tells.
 pub(super) struct Notifier {
@@ -35,20 +35,23 @@ impl Notifier {
     /// Runs until the bell is closed.
     pub(super) async fn run(self, bell: Arc<Bell>) {
         while bell.next().await {
-            let pause = match self.tell().await {
-                Ok(true) => PAUSE,
+            match self.tell().await {
+                Ok(true) => bell.rest(PAUSE).await,
+                // Nothing was free.
                 Ok(false) => {
-                    // Nothing was free; they are told the next time round.
                     bell.ring_again();
-                    PAUSE
+                    sleep(PAUSE).await;
                 }
                 Err(Error::PoolClosed) => return,
                 Err(error) => {
-                    tracing::debug!(%error, "other processes were not told of a commit");
-                    AFTER_FAILURE
+                    tracing::debug!(%error, "other processes were not told of a commit yet");
+                    if bell.is_closing() {
+                        return;
+                    }
+                    bell.ring_again();
+                    bell.rest(AFTER_FAILURE).await;
                 }
-            };
-            bell.rest(pause).await;
+            }
         }
     }
 
@@ -77,7 +80,7 @@ impl Notifier {
 }
 
 impl Bell {
-    /// Others were not told after all.
+    /// Others were not told after all: once more, next time round.
     fn ring_again(&self) {
         self.untold.store(true, super::Release);
     }

@@ -20,7 +20,11 @@ pub(crate) fn after(
 ) -> Result<Vec<DeadLetter>, Trouble> {
     let mut select = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM eventcore_dead_letters WHERE projection = ?1 AND position > ?2
-         ORDER BY position, partition LIMIT ?3"
+         AND position <= coalesce((
+             SELECT DISTINCT position FROM eventcore_dead_letters WHERE projection = ?1 AND position > ?2
+             ORDER BY position LIMIT 1 OFFSET ?3
+         ) - 1, 9223372036854775807)
+         ORDER BY position, partition"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = select.query(params![projection, position.to_i64(), limit])?;

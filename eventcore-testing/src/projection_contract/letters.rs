@@ -169,7 +169,12 @@ pub async fn letters_are_listed_by_position<S: ProjectionStore>(harness: Harness
         places(&page).iter().map(|p| (p.0, p.1)).collect::<Vec<_>>()
     };
     assert_eq!(page(0, 2).await, all[..2], "the first page");
-    assert_eq!(page(9, 3).await, all[2..5], "after a position");
+    assert_eq!(page(9, 2).await, all[2..6], "after a position");
+    assert_eq!(
+        page(9, 1).await,
+        all[2..5],
+        "letters of one position are not parted"
+    );
     assert_eq!(
         page(10, 100).await,
         all[5..],

@@ -101,7 +101,8 @@ pub trait ProjectionStore: Send + Sync + 'static {
     /// Safe at any point.
     async fn names(&self) -> Result<Vec<ProjectionName>, ProjectionStoreError>;
 
-    /// Dead letters after a position, by position and partition, at most `limit`.
+    /// Dead letters of the next `limit` positions that have any, after a position; by position and partition. Those of one
+    /// position are never parted, so the last position is where to go on.
     ///
     /// # Errors
     ///
