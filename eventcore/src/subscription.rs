@@ -16,7 +16,7 @@ use self::reader::Reader;
 pub use self::reader::log_end;
 use crate::{
     Event, EventFilter, EventStore, GlobalPosition, RecordedEvent, StoredEvent,
-    store::{Page, PageSize, ReadError},
+    store::{Page, PageSize, ReadError, StoreError, StoreErrorKind},
 };
 
 /// Where a subscription begins.
@@ -192,15 +192,14 @@ impl<'s> Subscription<'s> {
         if self.poll_ahead(cx).is_pending() {
             return Poll::Pending;
         }
-        let result = match std::mem::replace(&mut self.ahead, Ahead::Moving) {
-            Ahead::Here(reader, result) => {
-                self.ahead = Ahead::Idle(reader);
-                result
-            }
-            other => {
-                self.ahead = other;
-                return Poll::Pending;
-            }
+        let taken = std::mem::replace(&mut self.ahead, Ahead::Moving);
+        let result = if let Ahead::Here(reader, result) = taken {
+            self.ahead = Ahead::Idle(reader);
+            result
+        } else {
+            // The store's code panicked in an earlier poll.
+            let text = "an earlier read panicked; subscribe anew";
+            Err(StoreError::new("read the log", StoreErrorKind::Other, text).into())
         };
         if let Ok(page) = &result {
             self.reached = page.next;

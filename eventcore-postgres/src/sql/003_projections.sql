@@ -182,7 +182,8 @@ BEGIN
         RETURN false;
     END IF;
     IF p_activate THEN
-        UPDATE {schema}.projections SET active = p_version WHERE name = p_name;
+        -- A version that was slower than its successor does not take readers back.
+        UPDATE {schema}.projections SET active = p_version WHERE name = p_name AND active < p_version;
     END IF;
     IF d_key IS NOT NULL THEN
         SELECT v.id INTO kept_under FROM {schema}.projection_versions v WHERE v.name = p_name AND v.version = p_version;

@@ -224,15 +224,18 @@ pub(crate) fn advance(
         return Err(ProjectionStoreError::fenced(lease).into());
     }
     if activate {
-        // Readers see one version at any time: an index holds that, so the old one goes first.
-        connection.execute(
-            "UPDATE eventcore_projections SET active = 0 WHERE name = ?1 AND active = 1",
-            [lease.projection.name.as_str()],
+        // Readers see one version at any time: an index holds that, so the old one goes first. A version that was slower
+        // than its successor does not take readers back.
+        let replaced = connection.execute(
+            "UPDATE eventcore_projections SET active = 0 WHERE name = ?1 AND active = 1 AND version < ?2",
+            params![lease.projection.name.as_str(), lease.projection.version],
         )?;
-        connection.execute(
-            "UPDATE eventcore_projections SET active = 1 WHERE projection = ?1",
-            [number],
-        )?;
+        if replaced > 0 {
+            connection.execute(
+                "UPDATE eventcore_projections SET active = 1 WHERE projection = ?1",
+                [number],
+            )?;
+        }
     }
     Ok(())
 }

@@ -26,6 +26,9 @@ const CHORES_EVERY: Duration = Duration::from_millis(200);
 /// How often to look at the end of the log while behind it, and whether letters are to be replayed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Longer than anybody waits, and short enough to be added to a time.
+pub(super) const AGES: Duration = Duration::from_hours(24 * 365);
+
 /// One term of office.
 pub(super) struct Lead<'l, W, S, V> {
     leader: &'l mut Leader<W, S, V>,
@@ -124,7 +127,11 @@ where
             tokio::select! {
                 biased;
                 () = stopped(&mut stopping) => return Ok(()),
-                _ = chores.tick() => self.chores().await?,
+                _ = chores.tick() => {
+                    self.chores().await?;
+                    // However long they took, events get their turn before the next.
+                    chores.reset();
+                }
                 page = next_page(&mut events, rested) => {
                     let page = page?;
                     let live = page.at_end;
@@ -139,7 +146,7 @@ where
 
     /// Waits, and does not lose the lease over it.
     async fn pause(&mut self, wait: Duration) -> Result<(), Ended> {
-        let end = Instant::now() + wait;
+        let end = Instant::now() + wait.min(AGES);
         let mut stopping = self.leader.stopping.clone();
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -165,8 +172,9 @@ where
     async fn chores(&mut self) -> Result<(), Ended> {
         self.renew().await?;
         if self.looked.elapsed() >= LOOK_EVERY {
-            self.looked = Instant::now();
-            self.replay_letters().await?;
+            if self.replay_letters().await? {
+                self.looked = Instant::now();
+            }
             if self.activation == Activation::CatchingUp
                 || self.checkpoint.position < self.log_end()
             {
@@ -196,20 +204,27 @@ where
         let Activation::WaitingFor(position) = self.activation else {
             return Ok(());
         };
-        if self.lease.partitions.get() > 1 {
-            let standings = self
-                .leader
-                .views
-                .standings(&self.lease.projection.name)
-                .await?;
-            let behind = standings.iter().any(|standing| {
-                standing.projection == self.lease.projection
-                    && standing.partition != self.lease.partition
-                    && standing.checkpoint.position < position
-            });
-            if behind {
-                return Ok(());
-            }
+        let standings = self
+            .leader
+            .views
+            .standings(&self.lease.projection.name)
+            .await?;
+        let newer = standings.iter().any(|standing| {
+            standing.active && standing.projection.version > self.lease.projection.version
+        });
+        if newer {
+            // Another version was faster; readers do not go back.
+            self.activation = Activation::None;
+            self.show();
+            return Ok(());
+        }
+        let behind = standings.iter().any(|standing| {
+            standing.projection == self.lease.projection
+                && standing.partition != self.lease.partition
+                && standing.checkpoint.position < position
+        });
+        if behind {
+            return Ok(());
         }
         self.save(true).await?;
         self.activation = Activation::None;

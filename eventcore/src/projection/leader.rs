@@ -220,6 +220,7 @@ where
             (status.leader, status.last_error, status.rate) = (leader, error, 0.0);
             news
         });
+        gauges::record(&self.projection, &self.status.borrow());
     }
 
     async fn pause(&mut self, wait: Duration) {
@@ -240,7 +241,8 @@ fn describe(claimed: &Claimed) -> String {
             partitions,
             waiting,
         } => format!(
-            "it is divided into {} partitions and cannot be divided anew while {waiting} dead letters wait",
+            "it is divided into {0} partitions and cannot be divided anew while {waiting} dead letters wait; run it \
+             with {0} partitions until they are gone",
             partitions.get()
         ),
         _ => "the claim was not granted".into(),

@@ -74,7 +74,8 @@ where
     /// for a [`Projection`]. Within each the order is kept. Not divided if not set.
     ///
     /// Another number than before is safe: what was applied is known, per part. It takes effect when nobody leads a
-    /// partition any more, so stop the runners with the old number; until then those with the new one stand by.
+    /// partition any more and no dead letters wait, so replay those and stop the runners with the old number; until then
+    /// those with the new one stand by.
     pub fn partitions(mut self, partitions: Partitions) -> Self {
         self.partitions = partitions;
         self
@@ -104,7 +105,8 @@ where
         self
     }
 
-    /// How long leadership lasts when the process dies; 15 seconds if not set, at least 50 ms. It is renewed all the time.
+    /// How long leadership lasts when the process dies; 15 seconds if not set, at least 50 ms. It is renewed between
+    /// transactions, so it should be longer than [`apply_timeout`](ProjectionRun::apply_timeout).
     pub fn lease(mut self, ttl: Duration) -> Self {
         self.settings.ttl = ttl.max(Duration::from_millis(50));
         self

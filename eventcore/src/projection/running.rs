@@ -16,6 +16,8 @@ use crate::GlobalPosition;
 
 /// How often to ask the store about partitions that others lead.
 const ASK_EVERY: Duration = Duration::from_millis(20);
+/// Longer than any process lives; waiting for ever would overflow the clock.
+const AGES: Duration = Duration::from_hours(24 * 365 * 100);
 
 /// A projection that was started. Dropping it stops it, without waiting.
 #[derive(Debug)]
@@ -62,8 +64,10 @@ impl<V: ProjectionStore> RunningProjection<V> {
         }
     }
 
-    /// Waits until everything up to a position is applied and can be read, whoever leads: so a caller reads its own
-    /// write, with the position of its receipt.
+    /// Waits until everything up to a position is applied and committed, whoever leads: so a caller reads its own write,
+    /// with the position of its receipt. While a new version is being built readers see the old one; see
+    /// [`RunningProjection::wait_until_live`]. After a reset by somebody else a leader without work notices within a
+    /// quarter of its lease, and what was applied before counts until then.
     ///
     /// # Errors
     ///
@@ -77,7 +81,7 @@ impl<V: ProjectionStore> RunningProjection<V> {
         position: GlobalPosition,
         at_most: Duration,
     ) -> Result<(), ProjectionError> {
-        let end = Instant::now() + at_most;
+        let end = Instant::now() + at_most.min(AGES);
         let mut status = self.partitions.clone();
         for partition in &mut status {
             loop {
@@ -120,12 +124,14 @@ impl<V: ProjectionStore> RunningProjection<V> {
     ) -> Result<GlobalPosition, ProjectionError> {
         let number = partition.borrow().partition;
         let standings = self.views.standings(&self.projection.name).await?;
-        let mine = standings.into_iter().find(|standing| {
-            standing.projection == self.projection && standing.partition == number
+        let count = self.partitions.len();
+        let mine = standings.iter().filter(|standing| {
+            // Where it is divided otherwise, any part may have to do with this one.
+            let divided = standing.partitions.get() as usize != count;
+            standing.projection == self.projection && (divided || standing.partition == number)
         });
-        Ok(mine.map_or(GlobalPosition::START, |standing| {
-            standing.checkpoint.position
-        }))
+        let reached = mine.map(|standing| standing.checkpoint.position).min();
+        Ok(reached.unwrap_or(GlobalPosition::START))
     }
 
     fn stopped(&self, error: Option<String>) -> ProjectionError {
@@ -145,7 +151,7 @@ impl<V: ProjectionStore> RunningProjection<V> {
     ///
     /// Safe at any point.
     pub async fn wait_until_live(&self, at_most: Duration) -> Result<(), ProjectionError> {
-        let end = Instant::now() + at_most;
+        let end = Instant::now() + at_most.min(AGES);
         loop {
             let status = self.status();
             if status.is_live() {

@@ -86,6 +86,6 @@ pub trait UnitOfWork: Send + 'static {
 pub struct Progress {
     /// Where the partition stands now.
     pub checkpoint: Checkpoint,
-    /// Readers see this version from now on.
+    /// Readers see this version from now on, unless they see a higher one already.
     pub activate: bool,
 }

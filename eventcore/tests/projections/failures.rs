@@ -178,6 +178,28 @@ async fn parked_events_are_replayed_in_order_when_asked_for() {
 }
 
 #[tokio::test]
+async fn what_comes_between_the_asking_and_the_replay_is_not_left_behind() {
+    let (store, views) = (store(), views());
+    let diary = Diary::failing(Fails::Always);
+    let last = count(&store, "counter:1", &[13, 2]).await;
+    let running = run_projection(diary.clone(), &store, &views)
+        .on_failure(quickly(FailurePolicy::park()))
+        .start()
+        .unwrap();
+    running.wait_until(last, SOON).await.unwrap();
+    *diary.fails.lock().unwrap() = None;
+    views.replay(&diary_id()).await.unwrap();
+    // The leader has not looked yet, so this one is put behind the others.
+    let last = count(&store, "counter:1", &[3]).await;
+    running.wait_until(last, SOON).await.unwrap();
+    while !letters(&views).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(diary.pages(), ["counter:1@1", "counter:1@2", "counter:1@3"]);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_event_that_cannot_be_decoded_is_not_tried_again_but_treated_like_the_others() {
     let (store, views) = (store(), views());
     count(&store, "counter:1", &[1]).await;

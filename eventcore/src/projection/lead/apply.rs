@@ -11,16 +11,25 @@ use crate::{
         leader::{Ended, with_sources},
         work::{Blame, Failed, Work},
     },
-    store::Page,
+    store::{Page, StoreErrorKind},
 };
 
 /// The longest text of an error that is kept with a letter, in characters.
-const LONGEST_ERROR: usize = 2000;
+pub(super) const LONGEST_ERROR: usize = 2000;
 
 /// Why events were not committed.
 pub(super) enum Setback {
     Event(Blame),
     Ended(Ended),
+}
+
+impl From<Failed> for Setback {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Event(blame) => Self::Event(blame),
+            Failed::Store(error) => Self::Ended(error.into()),
+        }
+    }
 }
 
 impl<E: Into<Ended>> From<E> for Setback {
@@ -40,12 +49,15 @@ where
         let events = &page.events;
         let (mut at, mut size) = (0, usize::MAX);
         while at < events.len() {
+            // Attempts that fail renew nothing, and may take long.
+            self.renew().await?;
             let end = at.saturating_add(size).min(events.len());
             match self.attempt(&events[at..end]).await {
                 Ok(()) => at = end,
                 Err(Setback::Ended(ended)) => return Err(ended),
                 // Those before the one that is to blame; or half of them, to find it.
                 Err(Setback::Event(blame)) if end - at > 1 => {
+                    self.show_trouble(&blame);
                     size = blame.index.map_or((end - at) / 2, |index| index.max(1));
                 }
                 Err(Setback::Event(blame)) => {
@@ -93,10 +105,7 @@ where
         if let Err(failed) = applied {
             drop(unit);
             self.leader.work.settled(false);
-            return Err(match failed {
-                Failed::Event(blame) => Setback::Event(blame),
-                Failed::Store(error) => error.into(),
-            });
+            return Err(failed.into());
         }
         let behind: Vec<DeadLetter> = behind
             .into_iter()
@@ -105,8 +114,13 @@ where
         if !behind.is_empty() {
             unit.bury(behind.clone()).await?;
         }
-        self.commit(unit, self.after(last), false).await?;
-        self.letters.add(behind);
+        match self.commit(unit, self.after(last), false).await {
+            Err(Ended::Again(error)) if is_the_events_fault(&error) => {
+                return Err(Failed::passing(None, error).into());
+            }
+            committed => committed?,
+        }
+        self.letters.add(&behind);
         Ok(())
     }
 
@@ -142,7 +156,7 @@ where
         let mut unit = self.begin().await?;
         unit.bury(vec![letter.clone()]).await?;
         self.commit(unit, self.after(event), false).await?;
-        self.letters.add([letter]);
+        self.letters.add(&[letter]);
         Ok(())
     }
 
@@ -246,4 +260,11 @@ where
             status.last_error = Some(with_sources(&*blame.error));
         });
     }
+}
+
+/// Whether a commit was refused for what is in it, a constraint of the application's say: neither the store nor the lease
+/// will be better the next time.
+fn is_the_events_fault(error: &ProjectionError) -> bool {
+    matches!(error, ProjectionError::Store(ProjectionStoreError::Store(cause))
+        if cause.kind() == StoreErrorKind::Other)
 }

@@ -1,50 +1,58 @@
 //! Events that were put aside, and how they are tried again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
-use super::{Lead, apply::Setback};
+use super::{
+    Lead,
+    apply::{LONGEST_ERROR, Setback},
+};
 use crate::{
-    EventStore, GlobalPosition, RecordedEvent, StreamId,
+    EventStore, RecordedEvent, StreamId, Timestamp,
     projection::{
         DeadLetter, Fate, ProjectionStore, UnitOfWork,
         failure::Then,
         leader::{Ended, with_sources},
-        work::{Failed, Work},
+        work::Work,
     },
 };
 
-/// The letters of one partition that wait, by position.
+/// How long events may wait while letters are tried.
+const AT_A_TIME: Duration = Duration::from_millis(200);
+
+/// What is to be known of the letters that wait in a partition.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
-    waiting: BTreeMap<GlobalPosition, DeadLetter>,
+    waiting: u64,
     /// Streams whose later events wait too.
     blocked: HashSet<StreamId>,
     in_order: bool,
 }
 
 impl Letters {
-    pub(super) fn new(then: Then, waiting: Vec<DeadLetter>) -> Self {
+    pub(super) fn new(then: Then, waiting: &[DeadLetter]) -> Self {
         let mut letters = Self {
-            in_order: matches!(then, Then::Park { in_order: true }),
+            // Letters that were parked in order keep it also under a policy that parks none.
+            in_order: !matches!(then, Then::Park { in_order: false }),
             ..Self::default()
         };
         letters.add(waiting);
         letters
     }
 
-    pub(super) fn add(&mut self, letters: impl IntoIterator<Item = DeadLetter>) {
-        for letter in letters {
-            if letter.fate.is_waiting() {
-                if self.in_order {
-                    self.blocked.insert(letter.stream.clone());
-                }
-                self.waiting.insert(letter.position, letter);
+    pub(super) fn add(&mut self, letters: &[DeadLetter]) {
+        for letter in letters.iter().filter(|letter| letter.fate.is_waiting()) {
+            self.waiting += 1;
+            if self.in_order {
+                self.blocked.insert(letter.stream.clone());
             }
         }
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.waiting.len() as u64
+        self.waiting
     }
 
     /// The places of those events whose stream waits.
@@ -67,38 +75,51 @@ where
     pub(super) async fn open_letters(&mut self) -> Result<Vec<DeadLetter>, Ended> {
         let mut unit = self.leader.views.begin(&self.lease).await?;
         let waiting = unit.waiting().await?;
-        self.letters = Letters::new(self.leader.settings.policy.then, waiting.clone());
+        self.letters = Letters::new(self.leader.settings.policy.then, &waiting);
         Ok(waiting)
     }
 
-    /// Tries the letters that somebody asked to have tried again, in order.
-    pub(super) async fn replay_letters(&mut self) -> Result<(), Ended> {
+    /// Tries the letters that somebody asked to have tried again, in order, for a while; says whether that was all.
+    pub(super) async fn replay_letters(&mut self) -> Result<bool, Ended> {
         if self.letters.len() == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let waiting = self.open_letters().await?;
+        let end = Instant::now() + AT_A_TIME;
+        let (mut tried, mut all) = (false, true);
         let mut stuck: HashSet<StreamId> = HashSet::new();
         let in_order = self.letters.in_order;
         for letter in waiting {
+            if Instant::now() >= end {
+                all = false;
+                break;
+            }
             let replay = letter.fate == Fate::Replaying;
             if in_order && stuck.contains(&letter.stream) {
                 if replay {
+                    tried = true;
                     self.put_back(letter, Fate::Behind, None).await?;
                 }
                 continue;
             }
-            if !replay || !self.replay(letter.clone()).await? {
+            // An event that came after the letters of its stream were marked is behind nothing once they are done.
+            let freed = in_order && letter.fate == Fate::Behind;
+            tried |= replay || freed;
+            if !(replay || freed) || !self.replay(letter.clone()).await? {
                 stuck.insert(letter.stream);
             }
         }
-        self.open_letters().await?;
-        self.show();
-        Ok(())
+        if tried {
+            self.open_letters().await?;
+            self.show();
+        }
+        Ok(all)
     }
 
     /// Whether the event of a letter is out of the way: applied, or given up.
     async fn replay(&mut self, letter: DeadLetter) -> Result<bool, Ended> {
-        let Some(event) = self.event_at(letter.position).await? else {
+        let event = self.event_at(letter.position).await?;
+        let Some(event) = event.filter(|event| event.id() == letter.event) else {
             let text = "the log has no such event any more";
             self.put_back(letter, Fate::Parked, Some(text.into()))
                 .await?;
@@ -122,9 +143,15 @@ where
             Then::Stop | Then::Park { .. } => Fate::Parked,
         };
         let attempts = letter.attempts.saturating_add(attempts);
-        let letter = DeadLetter { attempts, ..letter };
-        self.put_back(letter, fate, Some(with_sources(&*blame.error)))
-            .await?;
+        let at = Timestamp::now();
+        let letter = DeadLetter {
+            attempts,
+            at,
+            ..letter
+        };
+        let error = with_sources(&*blame.error);
+        let error = error.chars().take(LONGEST_ERROR).collect();
+        self.put_back(letter, fate, Some(error)).await?;
         Ok(fate == Fate::Skipped)
     }
 
@@ -135,10 +162,7 @@ where
         if let Err(failed) = applied {
             drop(unit);
             self.leader.work.settled(false);
-            return Err(match failed {
-                Failed::Event(blame) => Setback::Event(blame),
-                Failed::Store(error) => error.into(),
-            });
+            return Err(failed.into());
         }
         unit.revive(event.position()).await?;
         self.commit(unit, self.checkpoint, false).await?;

@@ -9,6 +9,7 @@ use crate::{
         ApplyError, Lease, Projection, ProjectionId, ProjectionName, ProjectionNameError,
         ProjectionStoreError, UnitOfWork,
     },
+    store::{StoreError, StoreErrorKind},
 };
 
 /// Runs a [`Projection`].
@@ -76,10 +77,34 @@ impl<P: Projection> Work<P::Unit> for Custom<P> {
 /// The store's own trouble, if that is what an error comes from. No event is to blame for a server that restarts, and none
 /// must be skipped or parked for it.
 async fn trouble<U: UnitOfWork>(unit: &mut U, error: &ApplyError) -> Option<ProjectionStoreError> {
-    let is_the_stores = |error: &ProjectionStoreError| error.is_retriable() || error.is_fenced();
-    if let Some(error) = error.downcast_ref::<ProjectionStoreError>() {
-        return Some(error.clone()).filter(is_the_stores);
+    if let Some(error) = of_the_store(&**error) {
+        return Some(error).filter(passes);
     }
     // A driver's error is of a type that is not known here. But a connection that is gone is gone for the unit too.
-    unit.waiting().await.err().filter(is_the_stores)
+    unit.waiting().await.err().filter(passes)
+}
+
+/// The store's error in a chain of errors.
+fn of_the_store(error: &(dyn std::error::Error + 'static)) -> Option<ProjectionStoreError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<ProjectionStoreError>() {
+            return Some(error.clone());
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Whether it may be gone the next time, whatever the event.
+fn passes(error: &ProjectionStoreError) -> bool {
+    let blocked = |error: &StoreError| {
+        matches!(
+            error.kind(),
+            StoreErrorKind::Full | StoreErrorKind::ReadOnly
+        )
+    };
+    error.is_retriable()
+        || error.is_fenced()
+        || matches!(error, ProjectionStoreError::Store(error) if blocked(error))
 }
