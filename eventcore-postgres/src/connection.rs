@@ -1,6 +1,10 @@
 //! A connection that a task keeps while it has work, and how statements go over it.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use sqlx::{
     Connection, PgConnection, PgPool, Postgres,
@@ -8,6 +12,7 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
     query::Query,
 };
+use tokio::time::{Instant, Sleep, sleep};
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -40,13 +45,26 @@ impl Mode {
         self,
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
-        let silent = |_| {
-            let text = "the server is silent for longer than it may work on a statement";
-            sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
-        };
-        tokio::time::timeout(self.patience, work)
-            .await
-            .map_err(silent)?
+        let waited = tokio::time::timeout(self.patience, work).await;
+        waited.unwrap_or_else(|_| Err(silent()))
+    }
+
+    /// One statement that only reads, for a task that has [`Patience`].
+    pub(crate) async fn read_unwatched(
+        self,
+        connection: &mut PgConnection,
+        statement: Statement<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.read_on(connection, statement).await
+    }
+
+    /// One statement that appends, for a task that has [`Patience`].
+    pub(crate) async fn append_unwatched(
+        self,
+        connection: &mut PgConnection,
+        statement: Statement<'_>,
+    ) -> Result<PgRow, sqlx::Error> {
+        self.append_on(connection, statement).await
     }
 
     /// One statement that only reads.
@@ -96,6 +114,53 @@ impl Mode {
         let row = statement.fetch_one(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(row)
+    }
+}
+
+fn silent() -> sqlx::Error {
+    let text = "the server is silent for longer than it may work on a statement";
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
+}
+
+/// As [`Mode::patiently`], for a task that sends one statement after the other.
+///
+/// Its one timer is left as it is until it goes off, and then set to the end of the statement that is under way: a new
+/// timer for each statement would wake the thread that waits for the network, which costs more than reading a row.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Longer than any statement, and short enough to be added to a time.
+const AGES: Duration = Duration::from_hours(24 * 365);
+
+impl Patience {
+    pub(crate) fn new(mode: Mode) -> Self {
+        let limit = mode.patience.min(AGES);
+        Self {
+            limit,
+            timer: Box::pin(sleep(limit)),
+        }
+    }
+
+    pub(crate) async fn wait<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let mut work = pin!(work);
+        let end = Instant::now() + self.limit;
+        loop {
+            tokio::select! {
+                biased;
+                done = work.as_mut() => return done,
+                () = self.timer.as_mut() => {}
+            }
+            if Instant::now() >= end {
+                return Err(silent());
+            }
+            self.timer.as_mut().reset(end);
+        }
     }
 }
 

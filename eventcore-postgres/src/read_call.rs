@@ -121,7 +121,11 @@ impl ReadCall {
         }
     }
 
-    /// Opens the views of several readers, all from one snapshot.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Opens the views of several readers, all from one snapshot. The caller watches the time.
     pub(crate) async fn open(
         &self,
         connection: &mut PgConnection,
@@ -138,7 +142,7 @@ impl ReadCall {
             .bind(arrays.names())
             .bind(&arrays.after)
             .bind(&arrays.most);
-        let found = self.mode.read(connection, statement).await?;
+        let found = self.mode.read_unwatched(connection, statement).await?;
         let mut parts = collect(rows, &arrays.streams, &found).into_iter();
         Ok(readers
             .iter()

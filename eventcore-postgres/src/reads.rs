@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    connection::{Held, is_broken},
+    connection::{Held, Patience, is_broken},
     crowd::Crowd,
     errors::read_error,
     read_call::{Opened, ReadCall},
@@ -28,6 +28,7 @@ pub(crate) async fn run(pool: PgPool, call: ReadCall, mut queue: mpsc::Receiver<
     let mut held = Held::new(pool);
     let mut rows = Rows::default();
     let mut crowd = Crowd::default();
+    let mut patience = Patience::new(call.mode());
     loop {
         let group = take(&mut queue, &crowd).await;
         if group.is_empty() {
@@ -36,7 +37,10 @@ pub(crate) async fn run(pool: PgPool, call: ReadCall, mut queue: mpsc::Receiver<
         crowd.saw(group.len());
         let readers: Vec<&[ReadFrom]> = group.iter().map(|open| open.streams.as_slice()).collect();
         let result = match held.get().await {
-            Ok(connection) => call.open(connection, &mut rows, &readers).await,
+            Ok(connection) => {
+                let open = call.open(connection, &mut rows, &readers);
+                patience.wait(open).await
+            }
             Err(error) => Err(error),
         };
         held.done(result.as_ref().is_err_and(is_broken));
