@@ -9,11 +9,13 @@ use eventcore::{
     CorrelationId, EventFilter, GlobalPosition, IdempotencyKey, RecordedEvent, StreamId,
     StreamVersion,
     store::{
-        AppendBatch, AppendError, AppendReceipt, AppendedEvent, Conflict, KeptReceipt, ReadFrom,
-        RecordedFields, StreamConflict,
+        AppendBatch, AppendError, AppendReceipt, AppendedEvent, Conflict, KeptReceipt, NewEvent,
+        ReadFrom, RecordedFields, StreamConflict,
     },
 };
 use uuid::Uuid;
+
+use crate::projections::Inlines;
 
 /// All events by position; position 1 is at index 0.
 #[derive(Debug, Default)]
@@ -120,7 +122,12 @@ impl Log {
         chunk
     }
 
-    pub(crate) fn append(&mut self, batch: &AppendBatch) -> Result<AppendReceipt, AppendError> {
+    /// Appends a batch, and lets read models take its events; all of it or nothing.
+    pub(crate) fn append(
+        &mut self,
+        batch: &AppendBatch,
+        inlines: &Inlines,
+    ) -> Result<AppendReceipt, AppendError> {
         if let Some(idempotency) = batch.idempotency()
             && let Some(kept) = self.find_receipt(&idempotency.key)
         {
@@ -141,25 +148,16 @@ impl Log {
         if let Some(conflict) = Conflict::new(moved.collect()) {
             return Err(conflict.into());
         }
+        let events = self.recorded(batch);
+        let prepared = inlines.prepare(self, &events)?;
+        // From here on nothing can fail.
         let start = self.events.len();
-        for event in batch.events() {
-            let stream = batch.stream_of(event);
-            let at = self.events.len();
-            let places = self.streams.entry(stream.clone()).or_default();
-            places.push(at);
-            let version = places.len();
-            self.events.push(RecordedEvent::from(RecordedFields {
-                id: event.id,
-                stream: stream.clone(),
-                version: StreamVersion::EMPTY.advanced(version as u64),
-                position: GlobalPosition::START.advanced(at as u64 + 1),
-                event: event.event.clone(),
-                correlation_id: batch.correlation_id(),
-                causation_id: batch.causation_id(),
-                metadata: batch.metadata().map(Arc::clone),
-                recorded_at: batch.recorded_at(),
-            }));
+        for event in events {
+            let places = self.streams.entry(event.stream().clone()).or_default();
+            places.push(self.events.len());
+            self.events.push(event);
         }
+        prepared.settle();
         let events = start..self.events.len();
         let receipt = self.receipt(batch.correlation_id(), &events, false);
         if let Some(idempotency) = batch.idempotency() {
@@ -171,6 +169,39 @@ impl Log {
             self.commands.insert(idempotency.key.clone(), command);
         }
         Ok(receipt)
+    }
+
+    /// The events of a batch as they will stand in the log.
+    fn recorded(&self, batch: &AppendBatch) -> Vec<RecordedEvent> {
+        let mut versions: Vec<StreamVersion> =
+            batch.expectations().iter().map(|e| e.version).collect();
+        let mut position = GlobalPosition::START.advanced(self.events.len() as u64);
+        let record = |event: &NewEvent| {
+            position = position.advanced(1);
+            versions[event.stream] = versions[event.stream].advanced(1);
+            RecordedEvent::from(RecordedFields {
+                id: event.id,
+                stream: batch.stream_of(event).clone(),
+                version: versions[event.stream],
+                position,
+                event: event.event.clone(),
+                correlation_id: batch.correlation_id(),
+                causation_id: batch.causation_id(),
+                metadata: batch.metadata().map(Arc::clone),
+                recorded_at: batch.recorded_at(),
+            })
+        };
+        batch.events().iter().map(record).collect()
+    }
+
+    /// The events after a position, unless the log ends before it.
+    pub(crate) fn since(&self, position: GlobalPosition) -> Option<&[RecordedEvent]> {
+        self.events.get(index(position.get())..)
+    }
+
+    /// The event at a position.
+    pub(crate) fn at(&self, position: GlobalPosition) -> Option<&RecordedEvent> {
+        self.events.get(index(position.get()).checked_sub(1)?)
     }
 
     fn receipt(

@@ -1,6 +1,7 @@
 //! Where projections live when they live in memory.
 
 mod books;
+mod inline;
 mod query;
 mod unit;
 mod version;
@@ -20,6 +21,7 @@ use eventcore::{
 };
 use tokio::time::Instant;
 
+pub(crate) use self::inline::Inlines;
 pub use self::unit::InMemoryUnit;
 use self::{books::Books, query::select};
 
@@ -66,15 +68,15 @@ pub struct InMemoryProjections<M = ()> {
 
 #[derive(Default)]
 struct Shared<M> {
-    books: Mutex<Books>,
+    /// Shared with the event stores that run a read model inline.
+    books: Arc<Mutex<Books>>,
     /// As the last commit left it. Locked while the books are, or alone.
     model: Mutex<Arc<M>>,
 }
 
 impl<M> Shared<M> {
-    // Every change of the books is checked before it begins and cannot panic half way, so a poisoned lock is sound.
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.books)
     }
 
     fn model(&self) -> Arc<M> {
@@ -84,6 +86,11 @@ impl<M> Shared<M> {
     fn set_model(&self, model: M) {
         *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(model);
     }
+}
+
+// Every change of the books is checked before it begins and cannot panic half way, so a poisoned lock is sound.
+fn locked(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
+    books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<M> Clone for InMemoryProjections<M> {
@@ -133,6 +140,26 @@ impl<M> InMemoryProjections<M> {
     /// ```
     pub fn model(&self) -> Arc<M> {
         self.shared.model()
+    }
+
+    /// Lets runners lead a projection again that was run inline. A store that still runs it refuses its appends from
+    /// now on, so give it back when no such store is in use any more. Nothing happens when it is not run inline.
+    ///
+    /// ```
+    /// use eventcore::projection::{Inline, ProjectionId};
+    /// use eventcore_memory::{InMemoryEventStore, InMemoryProjections};
+    ///
+    /// let views = InMemoryProjections::new();
+    /// # type Example = Result<(), eventcore::projection::ProjectionStoreError>;
+    /// # fn example(model: Inline, views: &InMemoryProjections) -> Example {
+    /// let balances: ProjectionId = model.id().clone();
+    /// let store = InMemoryEventStore::new().inline(model, views)?;
+    /// drop(store);
+    /// views.give_back(&balances);
+    /// # Ok(()) }
+    /// ```
+    pub fn give_back(&self, projection: &ProjectionId) {
+        inline::give_back(&mut self.shared.books(), projection);
     }
 }
 

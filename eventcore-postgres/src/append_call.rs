@@ -2,9 +2,13 @@
 
 use eventcore::{
     GlobalPosition, StreamVersion,
-    store::{AppendBatch, AppendReceipt, AppendedEvent, Conflict, StreamConflict},
+    store::{AppendBatch, AppendError, AppendReceipt, AppendedEvent, Conflict, StreamConflict},
 };
-use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
+use sqlx::{
+    AssertSqlSafe, PgConnection, Postgres, Row,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
 use uuid::Uuid;
 
 use crate::{connection::Mode, options::SchemaName};
@@ -16,6 +20,8 @@ pub(crate) enum Judged {
     Conflict(Conflict),
     /// Its key is there already: the receipt is to be looked up.
     Known,
+    /// An inline read model is in the way.
+    Refused(AppendError),
 }
 
 /// The statements, written once per store.
@@ -130,22 +136,55 @@ impl AppendCall {
         }
     }
 
-    /// Sends the group: when the answer is here, it is committed.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Sends the group: when the answer is here, it is committed. The caller watches the time.
     pub(crate) async fn run(
+        &self,
+        connection: &mut PgConnection,
+        batches: &[&AppendBatch],
+    ) -> Result<Vec<Judged>, sqlx::Error> {
+        self.judge::<false>(connection, batches).await
+    }
+
+    /// The same in a transaction at READ COMMITTED, which the caller commits.
+    pub(crate) async fn run_within(
+        &self,
+        connection: &mut PgConnection,
+        batches: &[&AppendBatch],
+    ) -> Result<Vec<Judged>, sqlx::Error> {
+        self.judge::<true>(connection, batches).await
+    }
+
+    async fn judge<const WITHIN: bool>(
         &self,
         connection: &mut PgConnection,
         batches: &[&AppendBatch],
     ) -> Result<Vec<Judged>, sqlx::Error> {
         let row = match batches {
             [batch] if batch.expectations().len() == 1 && batch.events().len() == 1 => {
-                self.one(connection, batch).await?
+                self.one::<WITHIN>(connection, batch).await?
             }
-            _ => self.group(connection, batches).await?,
+            _ => self.group::<WITHIN>(connection, batches).await?,
         };
         Ok(Verdict(row.try_get(0)?).of_each(batches))
     }
 
-    async fn one(
+    async fn send<const WITHIN: bool>(
+        &self,
+        connection: &mut PgConnection,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<PgRow, sqlx::Error> {
+        if WITHIN {
+            let statement = statement.persistent(self.mode.prepared);
+            return self.mode.patiently(statement.fetch_one(connection)).await;
+        }
+        self.mode.append_unwatched(connection, statement).await
+    }
+
+    async fn one<const WITHIN: bool>(
         &self,
         connection: &mut PgConnection,
         batch: &AppendBatch,
@@ -167,10 +206,10 @@ impl AppendCall {
             .bind(batch.causation_id().map(Uuid::from))
             .bind(batch.recorded_at().unix_micros())
             .bind(batch.metadata().map(|text| &**text));
-        self.mode.append(connection, statement).await
+        self.send::<WITHIN>(connection, statement).await
     }
 
-    async fn group(
+    async fn group<const WITHIN: bool>(
         &self,
         connection: &mut PgConnection,
         batches: &[&AppendBatch],
@@ -198,7 +237,7 @@ impl AppendCall {
             .bind(some(&arrays.b_metadata))
             .bind(&arrays.b_events)
             .bind(&arrays.b_before);
-        self.mode.append(connection, statement).await
+        self.send::<WITHIN>(connection, statement).await
     }
 }
 

@@ -18,9 +18,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     append_call::{AppendCall, Judged},
-    connection::{Held, is_broken},
+    connection::{Held, Patience, is_broken},
     crowd::Crowd,
     errors::{again, append_error, store_error},
+    inline::Inlines,
     log_page::ReceiptCall,
     wakeups::Bell,
 };
@@ -52,6 +53,8 @@ pub(crate) struct Appends {
     pub(crate) call: AppendCall,
     pub(crate) receipts: ReceiptCall,
     pub(crate) bell: Arc<Bell>,
+    /// What is changed in the transaction of each append, if anything is.
+    pub(crate) inlines: Option<Inlines>,
 }
 
 impl Appends {
@@ -60,6 +63,7 @@ impl Appends {
         let mut held = Held::new(self.pool.clone());
         let mut waiting: VecDeque<Append> = VecDeque::new();
         let mut crowd = Crowd::default();
+        let mut patience = Patience::new(self.call.mode());
         loop {
             if waiting.is_empty() {
                 let job = match queue.try_recv() {
@@ -82,16 +86,16 @@ impl Appends {
             let group = next_group(&mut waiting);
             if !group.is_empty() {
                 crowd.saw(group.len());
-                self.append(&mut held, group).await;
+                self.append(&mut held, &mut patience, group).await;
             }
         }
     }
 
-    async fn append(&self, held: &mut Held, mut group: Vec<Append>) {
+    async fn append(&self, held: &mut Held, patience: &mut Patience, mut group: Vec<Append>) {
         // Once more, each alone, when it was the group that the server did not like.
         let mut alone = VecDeque::new();
         loop {
-            let result = self.call(held, &group).await;
+            let result = self.call(held, patience, &group).await;
             match result {
                 Ok(judged) => {
                     let appended = judged
@@ -122,14 +126,22 @@ impl Appends {
         }
     }
 
-    async fn call(&self, held: &mut Held, group: &[Append]) -> Result<Vec<Judged>, AppendError> {
+    async fn call(
+        &self,
+        held: &mut Held,
+        patience: &mut Patience,
+        group: &[Append],
+    ) -> Result<Vec<Judged>, AppendError> {
         let batches: Vec<&AppendBatch> = group.iter().map(|append| &append.batch).collect();
+        if let Some(inlines) = &self.inlines {
+            return inlines.append(held, &self.call, &batches).await;
+        }
         let connection = match held.get().await {
             Ok(connection) => connection,
             // Nothing was sent, so nothing was done.
             Err(error) => return Err(store_error("append", error).into()),
         };
-        let result = self.call.run(connection, &batches).await;
+        let result = patience.wait(self.call.run(connection, &batches)).await;
         held.done(result.as_ref().is_err_and(is_broken));
         result.map_err(append_error)
     }
@@ -139,6 +151,7 @@ impl Appends {
             Judged::Appended(receipt) => Ok(receipt),
             Judged::Conflict(conflict) => Err(conflict.into()),
             Judged::Known => self.earlier(held, batch).await,
+            Judged::Refused(error) => Err(error),
         }
     }
 

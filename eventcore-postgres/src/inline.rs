@@ -93,7 +93,11 @@ impl Inlines {
         statement_timeout: Duration,
     ) -> Self {
         let limit = i32::try_from(statement_timeout.as_millis()).unwrap_or(i32::MAX);
-        let idle = MAX_IDLE.as_millis();
+        // Zero is no limit to the server.
+        let idle = match statement_timeout {
+            Duration::ZERO => MAX_IDLE.as_millis(),
+            limit => MAX_IDLE.min(limit).as_millis().max(1),
+        };
         // The level and the limits do not depend on whose pool it is; nor do plans, which outlive small tables.
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {limit}; \
@@ -112,8 +116,8 @@ impl Inlines {
         }
     }
 
-    /// Appends a group with all that it does to the documents: when the verdicts are here, it is committed. To be called
-    /// in a task.
+    /// Appends a group with all that it does to the documents: when the verdicts are here, it is committed. To be
+    /// called in a task.
     pub(crate) async fn append(
         &self,
         held: &mut Held,
@@ -124,7 +128,10 @@ impl Inlines {
         let mut left: Vec<usize> = (0..batches.len()).collect();
         while !left.is_empty() {
             let these: Vec<&AppendBatch> = left.iter().map(|number| batches[*number]).collect();
-            let connection = held.get().await.map_err(|error| store_error("append", error))?;
+            let connection = held
+                .get()
+                .await
+                .map_err(|error| store_error("append", error))?;
             let (end, broken) = self.transact(connection, call, &these).await;
             held.done(broken);
             match end? {
@@ -210,7 +217,11 @@ impl Inlines {
         }
         self.statements.load(connection, &mut pass).await?;
         if let Err(error) = pass.check(base) {
-            refused.extend(asked.iter().map(|(number, ..)| (*number, error.clone().into())));
+            refused.extend(
+                asked
+                    .iter()
+                    .map(|(number, ..)| (*number, error.clone().into())),
+            );
             return Ok(End::RollBack(refused));
         }
         if let Err(error) = self.catch_up(connection, &mut pass, base).await? {

@@ -12,15 +12,18 @@
 //!   ([`PostgresUnit::connection`]) with [`sqlx`].
 //! * Who waits for events is woken by appends of the same process at once, and of others by LISTEN and NOTIFY, which
 //!   may fail in every way ([`PostgresOptions::wakeups`]).
+//! * Read models can be changed in the transaction of each append ([`PostgresOptions::inline`]).
 //!
 //! The path of an append: `store` puts it into a bounded queue; the task in `appends` takes what waits and calls the
-//! function of `sql/002_append.sql` once. The path of a read: a queue, the task in `reads`, one statement.
+//! function of `sql/002_append.sql` once; in a transaction of `inline` where read models change with it. The path of a
+//! read: a queue, the task in `reads`, one statement.
 
 mod append_call;
 mod appends;
 mod connection;
 mod crowd;
 mod errors;
+mod inline;
 mod log_page;
 mod options;
 mod projections;

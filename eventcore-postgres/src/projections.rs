@@ -34,6 +34,7 @@ use crate::{
     PostgresOptions,
     connection::Mode,
     errors::closed,
+    inline,
     options::SchemaName,
     schema,
     store::{connect, in_a_task},
@@ -120,6 +121,30 @@ impl PostgresProjections {
             own_pool,
             closed: Arc::default(),
         }
+    }
+
+    /// Lets runners lead a projection again that was run inline
+    /// ([`PostgresOptions::inline`]). Nothing happens when it is not run inline.
+    ///
+    /// A store that still runs it refuses its appends from now on, so give it back when all of them are closed.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionStoreError::Store`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves it given back or not.
+    pub async fn give_back(&self, projection: &ProjectionId) -> Result<(), ProjectionStoreError> {
+        const OPERATION: &str = "give a projection back";
+        let calls = self.open_for(OPERATION)?;
+        let statement = inline::give_back(&calls.schema, projection);
+        in_a_task(OPERATION, async move {
+            let mut connection = calls.acquire(OPERATION).await?;
+            let result = calls.write(&mut connection, statement).await;
+            calls.done(OPERATION, connection, result.map(drop))
+        })
+        .await
     }
 
     /// Waits for what is under way and gives the connections back, for all clones; later calls fail as

@@ -22,6 +22,7 @@ use crate::{
     appends::{self, Appends},
     connection::{self, Mode},
     errors::{closed, read_error, store_error},
+    inline::Inlines,
     log_page::{PageCall, ReceiptCall},
     options::SchemaName,
     queue::Queue,
@@ -138,6 +139,7 @@ impl PostgresEventStore {
             read_committed,
             patience: Mode::patience(options.statement_timeout),
         };
+        let inlines = open_inline(&pool, &options, mode).await?;
         let schema = &options.schema;
         let read_call = ReadCall::new(schema, mode);
         let receipt_call = ReceiptCall::new(schema, mode);
@@ -148,6 +150,7 @@ impl PostgresEventStore {
         let wakeups = Wakeups::start(&bell, &pool, schema, mode, options.wakeups);
         let appending = Appends {
             pool: pool.clone(),
+            inlines,
             call: AppendCall::new(schema, mode),
             receipts: receipt_call.clone(),
             bell: Arc::clone(&bell),
@@ -235,6 +238,25 @@ impl PostgresEventStore {
             }
         })
     }
+}
+
+/// What the options say is run inline, made so.
+async fn open_inline(
+    pool: &PgPool,
+    options: &PostgresOptions,
+    mode: Mode,
+) -> Result<Option<Inlines>, StoreError> {
+    if options.inline.is_empty() {
+        return Ok(None);
+    }
+    let (schema, timeout) = (&options.schema, options.statement_timeout);
+    let inlines = Inlines::new(options.inline.clone(), schema, mode, timeout);
+    let pool = pool.clone();
+    in_a_task("open the store", async move {
+        inlines.open(&pool).await?;
+        Ok(Some(inlines))
+    })
+    .await
 }
 
 pub(crate) fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {

@@ -1,16 +1,22 @@
 //! One batch inside the writer's transaction: checked, then inserted.
 
 use eventcore::{
-    CorrelationId, EventId, GlobalPosition, StreamId, StreamVersion,
+    CorrelationId, EventId, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
     store::{
         AppendBatch, AppendError, AppendReceipt, AppendedEvent, Conflict, Idempotency, KeptReceipt,
-        ReadError, StoreError, StoreErrorKind, StreamConflict,
+        NewEvent, ReadError, RecordedFields, StoreError, StoreErrorKind, StreamConflict,
     },
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use crate::errors::{corrupt, read_error};
+use crate::{
+    errors::{corrupt, read_error},
+    projections::{
+        Trouble,
+        inline::{Pass, Refused},
+    },
+};
 
 /// What an append comes to once the transaction is committed.
 pub(crate) type Verdict = Result<AppendReceipt, AppendError>;
@@ -19,7 +25,8 @@ pub(crate) type Verdict = Result<AppendReceipt, AppendError>;
 pub(crate) fn apply(
     connection: &Connection,
     batch: &AppendBatch,
-) -> Result<Verdict, rusqlite::Error> {
+    pass: &mut Pass<'_>,
+) -> Result<Verdict, Trouble> {
     if let Some(idempotency) = batch.idempotency()
         && let Some(verdict) = earlier(connection, idempotency)
     {
@@ -42,6 +49,11 @@ pub(crate) fn apply(
         return Ok(Err(conflict.into()));
     }
     let end = last_position(connection)?;
+    match pass.take(connection, end, || recorded(batch, &versions, end)) {
+        Ok(()) => {}
+        Err(Refused::Append(error)) => return Ok(Err(error)),
+        Err(Refused::Transaction(trouble)) => return Err(trouble),
+    }
     let events = insert(connection, batch, versions, end)?;
     if let Some(Idempotency { key, fingerprint }) = batch.idempotency() {
         let mut remember = connection.prepare_cached(
@@ -61,6 +73,31 @@ pub(crate) fn apply(
         correlation_id: batch.correlation_id(),
         replayed: false,
     }))
+}
+
+/// The events of a batch as they will stand in the log.
+fn recorded(
+    batch: &AppendBatch,
+    versions: &[StreamVersion],
+    end: GlobalPosition,
+) -> Vec<RecordedEvent> {
+    let (mut versions, mut position) = (versions.to_vec(), end);
+    let record = |event: &NewEvent| {
+        position = position.advanced(1);
+        versions[event.stream] = versions[event.stream].advanced(1);
+        RecordedEvent::from(RecordedFields {
+            id: event.id,
+            stream: batch.stream_of(event).clone(),
+            version: versions[event.stream],
+            position,
+            event: event.event.clone(),
+            correlation_id: batch.correlation_id(),
+            causation_id: batch.causation_id(),
+            metadata: batch.metadata().cloned(),
+            recorded_at: batch.recorded_at(),
+        })
+    };
+    batch.events().iter().map(record).collect()
 }
 
 fn insert(

@@ -5,6 +5,7 @@
 //! * [`SqliteEventStore::open`] makes the file if it is not there, and its tables; see [`SqliteOptions`].
 //! * Isolation: appends are serialisable (one writer at a time, over all processes); each read sees one snapshot.
 //! * Durability: WAL with `synchronous=FULL`; an acknowledged append survives a power cut.
+//! * Read models can be changed in the transaction of each append ([`SqliteOptions::inline`]).
 //! * Whoever waits for events is woken by each append of this process at once, and of others within some 20 ms.
 //!
 //! [`SqliteProjections`], the read models:

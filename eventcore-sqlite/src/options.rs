@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use eventcore::projection::Inline;
+
 /// How a store is opened.
 ///
 /// ```
@@ -25,6 +27,7 @@ pub struct SqliteOptions {
     pub(crate) queue: usize,
     pub(crate) kept_folds: usize,
     pub(crate) max_bytes: Option<u64>,
+    pub(crate) inline: Vec<Inline>,
 }
 
 /// SQLite counts the milliseconds in 32 bits.
@@ -56,6 +59,7 @@ impl SqliteOptions {
             queue: 4096,
             kept_folds: 4096,
             max_bytes: None,
+            inline: Vec::new(),
         }
     }
 
@@ -127,6 +131,39 @@ impl SqliteOptions {
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
+        self
+    }
+    /// A read model that is changed in the transaction of each append: whoever sees the events sees the documents.
+    /// They are in the file of the events; read them with [`SqliteProjections`](crate::SqliteProjections) on the same file.
+    /// May be called several times, for several models of different names.
+    ///
+    /// ```
+    /// use eventcore::projection::Inline;
+    /// use eventcore_sqlite::{SqliteEventStore, SqliteOptions, SqliteProjections};
+    ///
+    /// async fn open(balances: Inline) -> Result<(SqliteEventStore, SqliteProjections), Box<dyn std::error::Error>> {
+    ///     let options = SqliteOptions::new("bank.db").inline(balances);
+    ///     let store = SqliteEventStore::open_with(options).await?;
+    ///     let views = SqliteProjections::open("bank.db").await?;
+    ///     Ok((store, views))
+    /// }
+    /// ```
+    ///
+    /// While it is inline no runner can lead the projection, also after the store was closed;
+    /// [`SqliteProjections::give_back`](crate::SqliteProjections::give_back) ends that. Several processes may run it.
+    /// Let all that append do so: what one without it appends is missing in the documents until the next append with
+    /// it, which applies up to 1,000 missing events first and is refused when there are more. Then give the projection
+    /// back, let a runner catch up, and open it inline again.
+    ///
+    /// On a log of more than 1,000 events a new model, or a new version of one, is built by a runner first, which is
+    /// stopped before the store is opened. The version that is opened inline becomes the one that readers see.
+    ///
+    /// Opening the store fails, with what to do, when a runner leads the projection, it is divided, letters wait, it was
+    /// built from another log, too much is missing, or the model cannot take what is missing. A store that only reads
+    /// runs no models.
+    #[must_use]
+    pub fn inline(mut self, model: Inline) -> Self {
+        self.inline.push(model);
         self
     }
 }

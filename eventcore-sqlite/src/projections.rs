@@ -6,6 +6,7 @@
 
 mod division;
 mod documents;
+pub(crate) mod inline;
 mod leases;
 mod letters;
 mod options;
@@ -29,6 +30,7 @@ use eventcore::{
     store::StoreError,
 };
 
+pub(crate) use self::trouble::Trouble;
 pub use self::{options::SqliteProjectionsOptions, unit::SqliteUnit};
 use self::{readers::Readers, turn::Writer};
 use crate::store::in_a_thread;
@@ -126,6 +128,27 @@ impl SqliteProjections {
         Ok(Self {
             shared: Arc::new(in_a_thread(start).await?),
         })
+    }
+
+    /// Lets runners lead a projection again that was run inline
+    /// ([`SqliteOptions::inline`](crate::SqliteOptions::inline)). Nothing happens when it is not run inline.
+    ///
+    /// A store that still runs it refuses its appends from now on, so give it back when all of them are closed.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionStoreError::Store`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves it given back or not.
+    pub async fn give_back(&self, projection: &ProjectionId) -> Result<(), ProjectionStoreError> {
+        let projection = projection.clone();
+        let work = move |connection: &_| inline::give_back(connection, &projection);
+        self.shared
+            .writer
+            .transact("give a projection back", work)
+            .await
     }
 
     /// Waits for the open unit to end and closes the file, for all clones; later calls fail as

@@ -83,14 +83,22 @@ impl Tables {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         // Another process may have been faster.
-        if !self.check(&transaction)? {
-            transaction.execute_batch(self.sql).map_err(failed)?;
-            let remember = format!("INSERT INTO {} (version) VALUES (?1)", self.record);
-            transaction
-                .execute(&remember, [self.version])
-                .map_err(failed)?;
-        }
+        self.make(&transaction)?;
         transaction.commit().map_err(failed)
+    }
+
+    /// The same inside of a transaction that may write.
+    pub(crate) fn make(&self, transaction: &Connection) -> Result<(), StoreError> {
+        if self.check(transaction)? {
+            return Ok(());
+        }
+        let failed = |error| store_error(OPERATION, error);
+        transaction.execute_batch(self.sql).map_err(failed)?;
+        let remember = format!("INSERT INTO {} (version) VALUES (?1)", self.record);
+        transaction
+            .execute(&remember, [self.version])
+            .map_err(failed)?;
+        Ok(())
     }
 
     /// Whether the tables are there, and of a version that this crate can use.

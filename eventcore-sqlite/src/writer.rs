@@ -11,6 +11,7 @@ use std::{
 
 use eventcore::{
     Commons,
+    projection::Inline,
     store::{AppendBatch, AppendError, StoreError, StoreErrorKind},
 };
 use rusqlite::{Connection, Transaction};
@@ -21,6 +22,7 @@ use crate::{
     append::{self, Verdict},
     connection,
     errors::{leaves_outcome_open, store_error},
+    projections::inline::{self, Pass},
     schema,
 };
 
@@ -61,6 +63,8 @@ struct Writer {
     patience: Duration,
     /// Where those who wait for events are woken.
     commons: Arc<Commons>,
+    /// What it changes together with the log.
+    inline: Vec<Inline>,
 }
 
 /// Starts the thread, after opening the file. The receiver resolves when the thread has ended.
@@ -68,10 +72,19 @@ pub(crate) fn start(
     options: &SqliteOptions,
     commons: Arc<Commons>,
 ) -> Result<(mpsc::Sender<Job>, oneshot::Receiver<()>), StoreError> {
+    let connection = connection::writer(options, &schema::EVENTS)?;
+    let mut inline = options.inline.clone();
+    if options.read_only {
+        inline.clear();
+    }
+    if !inline.is_empty() {
+        open_inline(&connection, &inline, options.busy_timeout)?;
+    }
     let writer = Writer {
-        connection: connection::writer(options, &schema::EVENTS)?,
+        connection,
         patience: options.busy_timeout,
         commons,
+        inline,
     };
     let (jobs, queue) = mpsc::channel(options.queue);
     let (ended, end) = oneshot::channel();
@@ -94,6 +107,18 @@ pub(crate) fn start(
             .with_source(error)
         })?;
     Ok((jobs, end))
+}
+
+fn open_inline(
+    connection: &Connection,
+    models: &[Inline],
+    patience: Duration,
+) -> Result<(), StoreError> {
+    let failed = |error| store_error("open the store", error);
+    let until = Instant::now() + patience;
+    let transaction = connection::begin_immediate(connection, until, &|| false).map_err(failed)?;
+    inline::open(&transaction, models)?;
+    transaction.commit().map_err(failed)
 }
 
 fn run(writer: &Writer, mut queue: mpsc::Receiver<Job>) {
@@ -172,11 +197,13 @@ fn transact(writer: &Writer, group: &[Append]) -> Result<Vec<Verdict>, Failure> 
     let until = Instant::now() + writer.patience;
     let transaction = connection::begin_immediate(&writer.connection, until, &gave_up)
         .map_err(|error| Failure::All(store_error(OPERATION, error)))?;
+    let mut pass = Pass::new(&writer.inline);
     let verdicts = group
         .iter()
-        .map(|append| append::apply(&transaction, &append.batch))
+        .map(|append| append::apply(&transaction, &append.batch, &mut pass))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Failure::One(store_error(OPERATION, error)))?;
+        .and_then(|verdicts| pass.finish(&transaction).map(|()| verdicts))
+        .map_err(|trouble| Failure::One(trouble.store_error(OPERATION)))?;
     finish(transaction)?;
     Ok(verdicts)
 }

@@ -31,7 +31,7 @@ pub(super) struct Partition {
 }
 
 /// Longer than any process lives; a lease for ever would overflow the clock.
-const AGES: Duration = Duration::from_hours(24 * 365 * 100);
+pub(super) const AGES: Duration = Duration::from_hours(24 * 365 * 100);
 
 impl Partition {
     pub(super) fn leader(&self, now: Instant) -> Option<(&Owner, Duration)> {
@@ -67,7 +67,7 @@ impl Version {
         number.unwrap_or_default()
     }
 
-    fn waiting(&self) -> u64 {
+    pub(super) fn waiting(&self) -> u64 {
         let waiting = self.letters.values().filter(|l| l.fate.is_waiting());
         waiting.count() as u64
     }

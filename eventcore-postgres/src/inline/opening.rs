@@ -11,10 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::{Failure, Inlines, not_taken, pass::Pass, refused};
-use crate::{
-    connection,
-    errors::store_error,
-};
+use crate::{connection, errors::store_error};
 
 const OPERATION: &str = "open the store";
 
@@ -36,8 +33,8 @@ SELECT o_outcome, o_owner, o_label, o_left
 FROM {schema}.claim_partition($1, $2, 0, 1, $3, $4, $5, NULL, NULL, NULL)";
 
 impl Inlines {
-    /// Makes the models' projections inline ones, with all events that they lack; all of them or none. To be called in a
-    /// task.
+    /// Makes the models' projections inline ones, with all events that they lack; all of them or none. To be called in
+    /// a task.
     pub(crate) async fn open(&self, pool: &PgPool) -> Result<(), StoreError> {
         let mut names = BTreeSet::new();
         for model in &self.models {
@@ -95,7 +92,8 @@ impl Inlines {
         self.statements.write(connection, &pass).await?;
         for model in &self.models {
             // It has caught up, so readers may see it.
-            let activate = "UPDATE {schema}.projections SET active = $2 WHERE name = $1 AND active <> $2";
+            let activate =
+                "UPDATE {schema}.projections SET active = $2 WHERE name = $1 AND active <> $2";
             let activate = sqlx::query(self.statements.sql(activate))
                 .bind(model.id().name.as_str())
                 .bind(i64::from(model.id().version));
@@ -119,16 +117,24 @@ impl Inlines {
         let refused = |why: String| Err(refused(projection, StoreErrorKind::Other, &why).into());
         let partitions: i32 = row.try_get("partitions")?;
         if partitions != 1 {
-            return refused(format!("it has {partitions} partitions; run it with 1 first"));
+            return refused(format!(
+                "it has {partitions} partitions; run it with 1 first"
+            ));
         }
         let waiting: i64 = row.try_get("waiting")?;
         if waiting > 0 {
-            return refused(format!("{waiting} dead letters wait; replay them with a runner first"));
+            return refused(format!(
+                "{waiting} dead letters wait; replay them with a runner first"
+            ));
         }
         let position = GlobalPosition::try_from(row.try_get::<i64, _>("position")?);
         let divisions = serde_json::from_str::<Divisions>(row.try_get("divisions")?);
         let divisions = divisions.map_err(|error| sqlx::Error::Decode(error.into()))?;
-        if !divisions.and(vec![position.unwrap_or_default()]).0.is_empty() {
+        if !divisions
+            .and(vec![position.unwrap_or_default()])
+            .0
+            .is_empty()
+        {
             return refused(
                 "it has not caught up since it was divided; run it with 1 partition first".into(),
             );

@@ -86,7 +86,10 @@ impl<'m> Pass<'m> {
     pub(super) fn check(&self, base: GlobalPosition) -> Result<(), StoreError> {
         for (model, state) in self.models.iter().zip(&self.states) {
             let standing = state.standing.as_ref().filter(|standing| standing.owned);
-            let at = standing.ok_or_else(|| lost(model.id()))?.checkpoint.position;
+            let at = standing
+                .ok_or_else(|| lost(model.id()))?
+                .checkpoint
+                .position;
             let why = match base.get().checked_sub(at.get()) {
                 None => format!("it stands at {at}, beyond the end of the log; reset it first"),
                 Some(missing) if missing > MAX_MISSING => format!(
@@ -143,7 +146,9 @@ type Changes = Vec<(DocumentKey, Option<String>)>;
 impl State {
     fn want(&mut self, keys: &[DocumentKey]) {
         for key in keys {
-            self.documents.entry(key.clone()).or_insert(Document::Wanted);
+            self.documents
+                .entry(key.clone())
+                .or_insert(Document::Wanted);
         }
     }
 

@@ -23,20 +23,22 @@ type Statement<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArgument
 /// Where models stand, locked, and documents by key. With LIMIT it stays one look into the index per key.
 ///
 /// The rows that are locked are read as they are, the documents as they were when the statement began. Between the two
-/// nobody changes documents of a projection that was run inline all the time, and none can become so meanwhile: both take
-/// the order lock.
+/// nobody changes documents of a projection that was run inline all the time, and none can become so meanwhile: both
+/// take the order lock.
 const LOAD: &str = "
 WITH standing AS MATERIALIZED (
     SELECT m.ordinal, v.id, p.position, p.witness_position, p.witness_id,
         coalesce(v.partitions = 1 AND p.owner_id = $3 AND p.expires_at > clock_timestamp(), false) AS owned
     FROM (
-        SELECT generate_subscripts($1::text[], 1) AS ordinal, unnest($1::text[]) AS name, unnest($2::bigint[]) AS version
+        SELECT generate_subscripts($1::text[], 1) AS ordinal, unnest($1::text[]) AS name,
+            unnest($2::bigint[]) AS version
     ) m
     JOIN {schema}.projection_versions v ON v.name = m.name AND v.version = m.version
     JOIN {schema}.projection_partitions p ON p.name = v.name AND p.version = v.version AND p.partition = 0
     FOR UPDATE OF p
 )
-SELECT s.ordinal, s.id, s.position, s.witness_position, s.witness_id, s.owned, NULL::integer, NULL::text FROM standing s
+SELECT s.ordinal, s.id, s.position, s.witness_position, s.witness_id, s.owned, NULL::integer, NULL::text
+FROM standing s
 UNION ALL
 SELECT s.ordinal, NULL, NULL, NULL, NULL, NULL, k.ordinal, d.body
 FROM (
@@ -90,7 +92,10 @@ fn index(ordinal: i32) -> Option<usize> {
 fn names(models: &[Inline]) -> (Vec<&str>, Vec<i64>) {
     let id = |model: &'_ Inline| i64::from(model.id().version);
     (
-        models.iter().map(|model| model.id().name.as_str()).collect(),
+        models
+            .iter()
+            .map(|model| model.id().name.as_str())
+            .collect(),
         models.iter().map(id).collect(),
     )
 }
@@ -163,7 +168,9 @@ impl Statements {
                 let place = index(ordinal).and_then(|place| wanted.get(place));
                 let (_, key) = place.ok_or_else(|| decode("a key that was not asked for"))?;
                 let body = row.try_get(7)?;
-                state.documents.insert(key.clone(), Document::Loaded(Some(body)));
+                state
+                    .documents
+                    .insert(key.clone(), Document::Loaded(Some(body)));
             } else if state.standing.is_none() {
                 state.standing = Some(standing(row)?);
             }
@@ -241,7 +248,10 @@ fn unread(error: ReadError) -> StoreError {
 
 fn standing(row: &PgRow) -> Result<Standing, sqlx::Error> {
     let at = |position: i64| GlobalPosition::try_from(position).map_err(decode);
-    let witness = match (row.try_get::<Option<i64>, _>(3)?, row.try_get::<Option<Uuid>, _>(4)?) {
+    let witness = match (
+        row.try_get::<Option<i64>, _>(3)?,
+        row.try_get::<Option<Uuid>, _>(4)?,
+    ) {
         (Some(position), Some(id)) => Some(Witness {
             position: at(position)?,
             id: EventId::try_from(id).map_err(decode)?,

@@ -32,6 +32,14 @@ impl Trouble {
             Self::Told(error) => error,
         }
     }
+
+    /// The same for those who know of no projections.
+    pub(crate) fn store_error(self, operation: &'static str) -> StoreError {
+        match self.during(operation) {
+            ProjectionStoreError::Store(error) => error,
+            other => StoreError::new(operation, StoreErrorKind::Other, other.to_string()),
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Trouble {

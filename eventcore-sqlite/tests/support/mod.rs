@@ -7,6 +7,7 @@
     reason = "helpers of tests fail loudly; each test file uses a part"
 )]
 
+pub mod sums;
 pub mod views;
 
 use std::path::PathBuf;
