@@ -13,7 +13,10 @@ use crate::{
 };
 
 /// A log with events in it, a second way to it as another process would have, and a place for read models beside it.
-#[expect(dead_code, reason = "the folder and the database go when they are dropped")]
+#[expect(
+    dead_code,
+    reason = "the folder and the database go when they are dropped"
+)]
 pub(crate) enum Subject<'s> {
     Memory(Sides<InMemoryEventStore, InMemoryProjections>),
     Sqlite(Sides<SqliteEventStore, SqliteProjections>, TempDir),
