@@ -98,7 +98,9 @@ impl Books {
 
     pub(super) fn activate(&mut self, projection: &ProjectionId) {
         let ProjectionId { name, version } = projection.clone();
-        self.active.insert(name, version);
+        // A version that was slower than its successor does not take readers back.
+        let active = self.active.entry(name).or_insert(version);
+        *active = version.max(*active);
     }
 
     fn led_mut(&mut self, lease: &Lease) -> Result<&mut Version, ProjectionStoreError> {
