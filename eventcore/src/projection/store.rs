@@ -22,7 +22,7 @@ use crate::{GlobalPosition, store::StoreError};
 /// * Time is the store's own clock, so leases do not depend on the clocks of the runners.
 ///
 /// Control data is kept per [`ProjectionId`], so two versions of a projection do not touch each other. One version of each name
-/// is **active**: the first that was ever claimed, until another is committed with [`Progress::activate`]. Readers
+/// is **active**: the first that was ever claimed, until another is committed with [`Progress::activate`](super::Progress::activate). Readers
 /// see the documents of the active version.
 #[async_trait]
 pub trait ProjectionStore: Send + Sync + 'static {

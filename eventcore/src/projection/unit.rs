@@ -73,7 +73,7 @@ pub trait UnitOfWork: Send + 'static {
     /// # Errors
     ///
     /// [`ProjectionStoreError::Fenced`], and nothing is committed. After another error it may be committed or not; the next
-    /// [`Lease`] tells.
+    /// [`Lease`](super::Lease) tells.
     ///
     /// # Cancel safety
     ///
