@@ -51,7 +51,7 @@ impl From<GlobalPosition> for StartFrom {
 /// # use eventcore::prelude::*;
 /// # use eventcore_memory::InMemoryEventStore;
 /// # use eventcore::store::{AppendBatch, Expectation};
-/// # #[derive(Serialize, Deserialize, Event)]
+/// # #[derive(Debug, Serialize, Deserialize, Event)]
 /// # #[event(prefix = "counter")]
 /// # enum Counted { Up }
 /// # #[derive(Command)]
@@ -74,7 +74,8 @@ impl From<GlobalPosition> for StartFrom {
 /// let counters = EventFilter::all().prefix(StreamPrefix::category("counter")?);
 /// let mut events = subscribe(store, StartFrom::Start, counters).decode::<Counted>();
 /// if let Some(event) = events.next().await {
-///     println!("{}: {:?}", event.as_ref()?.position(), event?.stream());
+///     let event = event?;
+    println!("{}: {:?}", event.position(), event.data());
 /// }
 /// # Ok(()) }
 /// ```
