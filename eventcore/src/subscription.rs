@@ -75,7 +75,7 @@ impl From<GlobalPosition> for StartFrom {
 /// let mut events = subscribe(store, StartFrom::Start, counters).decode::<Counted>();
 /// if let Some(event) = events.next().await {
 ///     let event = event?;
-    println!("{}: {:?}", event.position(), event.data());
+///     println!("{}: {:?}", event.position(), event.data());
 /// }
 /// # Ok(()) }
 /// ```
