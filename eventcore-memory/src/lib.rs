@@ -215,18 +215,23 @@ impl EventStore for InMemoryEventStore {
     }
 
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
-        let (versions, first, cursor) = {
+        let (versions, witnesses, first, cursor) = {
             let log = self.log();
             let mut cursor = log.cursor(streams);
-            let versions = log.versions(streams);
-            (versions, log.next_chunk(&mut cursor, CHUNK), cursor)
+            let (versions, witnesses) = (log.versions(streams), log.witnesses(streams));
+            let first = log.next_chunk(&mut cursor, CHUNK);
+            (versions, witnesses, first, cursor)
         };
         let events = if cursor.is_done() {
             EventChunks::ready(first)
         } else {
             EventChunks::streaming(first, self.rest(cursor))
         };
-        Ok(StreamRead { versions, events })
+        Ok(StreamRead {
+            versions,
+            witnesses,
+            events,
+        })
     }
 
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
@@ -236,6 +241,13 @@ impl EventStore for InMemoryEventStore {
     }
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
+        Ok(self.log().find_receipt(key))
+    }
+
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
         Ok(self.log().find_receipt(key))
     }
 
@@ -253,7 +265,7 @@ impl EventStore for InMemoryEventStore {
                 .log()
                 .scan(next, filter, limit.into(), &mut events, CHUNK);
             next = stretch.next;
-            if stretch.at_end || events.len() == usize::from(limit) {
+            if stretch.at_end || stretch.full {
                 return Ok(Page {
                     events,
                     next,

@@ -1,16 +1,13 @@
 //! The events of a store and the order they are in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use eventcore::{
-    CorrelationId, EventFilter, GlobalPosition, IdempotencyKey, RecordedEvent, StreamId,
+    CorrelationId, EventFilter, EventId, GlobalPosition, IdempotencyKey, RecordedEvent, StreamId,
     StreamVersion,
     store::{
-        AppendBatch, AppendError, AppendReceipt, AppendedEvent, Conflict, KeptReceipt, NewEvent,
-        ReadFrom, RecordedFields, StreamConflict,
+        AppendBatch, AppendError, AppendReceipt, AppendedEvent, Conflict, EventChunks, KeptReceipt,
+        Page, ReadFrom, StreamConflict,
     },
 };
 use uuid::Uuid;
@@ -42,6 +39,8 @@ pub(crate) struct Cursor(Vec<(StreamId, std::ops::Range<usize>)>);
 pub(crate) struct Stretch {
     pub(crate) next: GlobalPosition,
     pub(crate) at_end: bool,
+    /// The page takes no more.
+    pub(crate) full: bool,
 }
 
 impl Cursor {
@@ -86,15 +85,15 @@ impl Log {
     pub(crate) fn next_chunk(&self, cursor: &mut Cursor, limit: usize) -> Vec<RecordedEvent> {
         let total: usize = cursor.0.iter().map(|(_, range)| range.len()).sum();
         let mut chunk = Vec::with_capacity(total.min(limit));
+        let mut bytes = 0;
         if let [(stream, range)] = cursor.0.as_mut_slice() {
             let places = self.streams.get(stream).map_or(&[][..], Vec::as_slice);
-            let end = range.end.min(range.start + limit);
-            chunk.extend(
-                places[range.start..end]
-                    .iter()
-                    .map(|&at| self.events[at].clone()),
-            );
-            range.start = end;
+            while chunk.len() < limit && bytes < EventChunks::MAX_BYTES && range.start < range.end {
+                let event = &self.events[places[range.start]];
+                bytes += event.stored_bytes();
+                chunk.push(event.clone());
+                range.start += 1;
+            }
             return chunk;
         }
         // The few next places of each stream, in a heap by position.
@@ -108,8 +107,10 @@ impl Log {
             }
         }
         while chunk.len() < limit
+            && bytes < EventChunks::MAX_BYTES
             && let Some(std::cmp::Reverse((at, which))) = heap.pop()
         {
+            bytes += self.events[at].stored_bytes();
             chunk.push(self.events[at].clone());
             let (stream, range) = &mut cursor.0[which];
             range.start += 1;
@@ -146,9 +147,9 @@ impl Log {
             })
         });
         if let Some(conflict) = Conflict::new(moved.collect()) {
-            return Err(conflict.into());
+            return self.appended_before(batch).ok_or(conflict.into());
         }
-        let events = self.recorded(batch);
+        let events = batch.recorded(self.end());
         let prepared = inlines.prepare(self, &events)?;
         // From here on nothing can fail.
         let start = self.events.len();
@@ -171,27 +172,29 @@ impl Log {
         Ok(receipt)
     }
 
-    /// The events of a batch as they will stand in the log.
-    fn recorded(&self, batch: &AppendBatch) -> Vec<RecordedEvent> {
-        let mut versions: Vec<StreamVersion> =
-            batch.expectations().iter().map(|e| e.version).collect();
-        let mut position = GlobalPosition::START.advanced(self.events.len() as u64);
-        let record = |event: &NewEvent| {
-            position = position.advanced(1);
-            versions[event.stream] = versions[event.stream].advanced(1);
-            RecordedEvent::from(RecordedFields {
-                id: event.id,
-                stream: batch.stream_of(event).clone(),
-                version: versions[event.stream],
-                position,
-                event: event.event.clone(),
-                correlation_id: batch.correlation_id(),
-                causation_id: batch.causation_id(),
-                metadata: batch.metadata().map(Arc::clone),
-                recorded_at: batch.recorded_at(),
-            })
-        };
-        batch.events().iter().map(record).collect()
+    /// The receipt of a batch that is in the log already.
+    fn appended_before(&self, batch: &AppendBatch) -> Option<AppendReceipt> {
+        let (stream, version, id) = batch.trace()?;
+        let event = self
+            .event(stream, version)
+            .filter(|event| event.id() == id)?;
+        Some(batch.replayed(event.position()))
+    }
+
+    fn end(&self) -> GlobalPosition {
+        GlobalPosition::START.advanced(self.events.len() as u64)
+    }
+
+    fn event(&self, stream: &StreamId, version: StreamVersion) -> Option<&RecordedEvent> {
+        let at = index(version.get()).checked_sub(1)?;
+        self.events.get(*self.streams.get(stream)?.get(at)?)
+    }
+
+    /// The event at which each read begins.
+    pub(crate) fn witnesses(&self, streams: &[ReadFrom]) -> Vec<Option<EventId>> {
+        let event = |from: &ReadFrom| self.event(&from.stream, from.after);
+        let witness = |from| event(from).map(RecordedEvent::id);
+        streams.iter().map(witness).collect()
     }
 
     /// The events after a position, unless the log ends before it.
@@ -247,20 +250,26 @@ impl Log {
             return Stretch {
                 next: after.advanced((self.events.len() - start) as u64),
                 at_end: true,
+                full: false,
             };
         }
+        let mut bytes: usize = found.iter().map(RecordedEvent::stored_bytes).sum();
+        let mut full = false;
         for event in self.events[start..].iter().take(most) {
-            if found.len() == limit {
-                break;
-            }
             looked_at += 1;
             if filter.matches(event) {
+                bytes += event.stored_bytes();
                 found.push(event.clone());
+                full = found.len() == limit || bytes >= Page::MAX_BYTES;
+            }
+            if full {
+                break;
             }
         }
         Stretch {
             next: after.advanced(looked_at),
             at_end: start as u64 + looked_at >= self.events.len() as u64,
+            full,
         }
     }
 }

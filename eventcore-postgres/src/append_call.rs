@@ -2,16 +2,16 @@
 
 use eventcore::{
     GlobalPosition, StreamVersion,
-    store::{AppendBatch, AppendError, AppendReceipt, AppendedEvent, Conflict, StreamConflict},
+    store::{AppendBatch, AppendError, AppendReceipt, Conflict, StreamConflict},
 };
-use sqlx::{
-    AssertSqlSafe, PgConnection, Postgres, Row,
-    postgres::{PgArguments, PgRow},
-    query::Query,
-};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::{connection::Mode, options::SchemaName};
+use crate::{
+    mode::{Mode, Statement},
+    options::SchemaName,
+    sessions::Session,
+};
 
 /// What the function says of one batch.
 #[derive(Debug)]
@@ -30,7 +30,6 @@ pub(crate) struct AppendCall {
     /// For one batch of one event in one stream.
     one: String,
     group: String,
-    mode: Mode,
 }
 
 /// A key's place in the table: UUIDs as they are, other texts by digest, with the text beside it for people.
@@ -121,7 +120,7 @@ fn key_of(batch: &AppendBatch) -> (Option<Key<'_>>, Option<Uuid>) {
 }
 
 impl AppendCall {
-    pub(crate) fn new(schema: &SchemaName, mode: Mode) -> Self {
+    pub(crate) fn new(schema: &SchemaName) -> Self {
         let call = |function: &str, parameters: u32| {
             let places: Vec<String> = (1..=parameters).map(|n| format!("${n}")).collect();
             schema.fill(&format!(
@@ -132,66 +131,57 @@ impl AppendCall {
         Self {
             one: call("append_one", 14),
             group: call("append", 18),
-            mode,
         }
-    }
-
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode
     }
 
     /// Sends the group: when the answer is here, it is committed. The caller watches the time.
     pub(crate) async fn run(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         batches: &[&AppendBatch],
     ) -> Result<Vec<Judged>, sqlx::Error> {
-        self.judge::<false>(connection, batches).await
+        let (mode, mut arrays) = (session.mode(), Arrays::default());
+        let statement = self.statement(batches, &mut arrays);
+        let row = mode.write_untimed(session, statement).await?;
+        Ok(Verdict(row.try_get(0)?).of_each(batches))
     }
 
     /// The same in a transaction at READ COMMITTED, which the caller commits.
     pub(crate) async fn run_within(
         &self,
         connection: &mut PgConnection,
+        mode: Mode,
         batches: &[&AppendBatch],
     ) -> Result<Vec<Judged>, sqlx::Error> {
-        self.judge::<true>(connection, batches).await
-    }
-
-    async fn judge<const WITHIN: bool>(
-        &self,
-        connection: &mut PgConnection,
-        batches: &[&AppendBatch],
-    ) -> Result<Vec<Judged>, sqlx::Error> {
-        let row = match batches {
-            [batch] if batch.expectations().len() == 1 && batch.events().len() == 1 => {
-                self.one::<WITHIN>(connection, batch).await?
-            }
-            _ => self.group::<WITHIN>(connection, batches).await?,
-        };
+        let mut arrays = Arrays::default();
+        let statement = self.statement(batches, &mut arrays);
+        let statement = statement.persistent(mode.prepared);
+        let row = mode.patiently(statement.fetch_one(connection)).await?;
         Ok(Verdict(row.try_get(0)?).of_each(batches))
     }
 
-    async fn send<const WITHIN: bool>(
-        &self,
-        connection: &mut PgConnection,
-        statement: Query<'_, Postgres, PgArguments>,
-    ) -> Result<PgRow, sqlx::Error> {
-        if WITHIN {
-            let statement = statement.persistent(self.mode.prepared);
-            return self.mode.patiently(statement.fetch_one(connection)).await;
+    fn statement<'q, 'b: 'q>(
+        &'q self,
+        batches: &[&'b AppendBatch],
+        arrays: &'q mut Arrays<'b>,
+    ) -> Statement<'q> {
+        match batches {
+            [batch] if batch.expectations().len() == 1 && batch.events().len() == 1 => {
+                self.one(batch)
+            }
+            _ => {
+                for batch in batches {
+                    arrays.add(batch);
+                }
+                self.group(arrays)
+            }
         }
-        self.mode.append_unwatched(connection, statement).await
     }
 
-    async fn one<const WITHIN: bool>(
-        &self,
-        connection: &mut PgConnection,
-        batch: &AppendBatch,
-    ) -> Result<PgRow, sqlx::Error> {
+    fn one<'q>(&'q self, batch: &'q AppendBatch) -> Statement<'q> {
         let (expected, new) = (&batch.expectations()[0], &batch.events()[0]);
         let (key, fingerprint) = key_of(batch);
-        let statement = sqlx::query(AssertSqlSafe(self.one.as_str()))
+        sqlx::query(AssertSqlSafe(self.one.as_str()))
             .bind(expected.stream.as_str())
             .bind(expected.version.to_i64())
             .bind(expected.version.to_i64().saturating_add(1))
@@ -205,20 +195,11 @@ impl AppendCall {
             .bind(Uuid::from(batch.correlation_id()))
             .bind(batch.causation_id().map(Uuid::from))
             .bind(batch.recorded_at().unix_micros())
-            .bind(batch.metadata().map(|text| &**text));
-        self.send::<WITHIN>(connection, statement).await
+            .bind(batch.metadata().map(|text| &**text))
     }
 
-    async fn group<const WITHIN: bool>(
-        &self,
-        connection: &mut PgConnection,
-        batches: &[&AppendBatch],
-    ) -> Result<PgRow, sqlx::Error> {
-        let mut arrays = Arrays::default();
-        for batch in batches {
-            arrays.add(batch);
-        }
-        let statement = sqlx::query(AssertSqlSafe(self.group.as_str()))
+    fn group<'q>(&'q self, arrays: &'q Arrays<'_>) -> Statement<'q> {
+        sqlx::query(AssertSqlSafe(self.group.as_str()))
             .bind(&arrays.e_batch)
             .bind(&arrays.e_stream)
             .bind(&arrays.e_version)
@@ -236,8 +217,7 @@ impl AppendCall {
             .bind(&arrays.b_recorded)
             .bind(some(&arrays.b_metadata))
             .bind(&arrays.b_events)
-            .bind(&arrays.b_before);
-        self.send::<WITHIN>(connection, statement).await
+            .bind(&arrays.b_before)
     }
 }
 
@@ -249,7 +229,11 @@ impl Verdict {
         let (base, refused) = self.0.split_first().unwrap_or((&0, &[]));
         let mut position = GlobalPosition::try_from(*base).unwrap_or_default();
         let mut judge = |batch: &AppendBatch, refused: Option<Judged>| {
-            refused.unwrap_or_else(|| Judged::Appended(receipt(batch, &mut position)))
+            refused.unwrap_or_else(|| {
+                let receipt = batch.receipt(position);
+                position = receipt.events.last().map_or(position, |last| last.position);
+                Judged::Appended(receipt)
+            })
         };
         if refused.is_empty() {
             return batches.iter().map(|batch| judge(batch, None)).collect();
@@ -283,28 +267,4 @@ fn refusal(batch: &AppendBatch, number: i64, first: i64, pairs: &[i64]) -> Optio
         }
     }
     Conflict::new(moved).map(Judged::Conflict)
-}
-
-fn receipt(batch: &AppendBatch, position: &mut GlobalPosition) -> AppendReceipt {
-    let mut versions: Vec<StreamVersion> = batch
-        .expectations()
-        .iter()
-        .map(|expected| expected.version)
-        .collect();
-    let mut events = Vec::with_capacity(batch.events().len());
-    for event in batch.events() {
-        *position = position.advanced(1);
-        versions[event.stream] = versions[event.stream].advanced(1);
-        events.push(AppendedEvent {
-            id: event.id,
-            stream: batch.stream_of(event).clone(),
-            version: versions[event.stream],
-            position: *position,
-        });
-    }
-    AppendReceipt {
-        events,
-        correlation_id: batch.correlation_id(),
-        replayed: false,
-    }
 }

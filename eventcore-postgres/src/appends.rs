@@ -13,16 +13,17 @@ use eventcore::{
     IdempotencyKey, StreamId,
     store::{AppendBatch, AppendError, AppendReceipt},
 };
-use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     append_call::{AppendCall, Judged},
-    connection::{Held, Patience, is_broken},
     crowd::Crowd,
     errors::{again, append_error, store_error},
+    held::{Held, Patience},
     inline::Inlines,
     log_page::ReceiptCall,
+    queue::{Jobs, Progress, Room},
+    sessions::{Sessions, is_broken},
     wakeups::Bell,
 };
 
@@ -40,6 +41,8 @@ pub(crate) enum Job {
 pub(crate) struct Append {
     pub(crate) batch: AppendBatch,
     pub(crate) verdict: oneshot::Sender<Verdict>,
+    /// The memory that it takes, given back when it is answered.
+    pub(crate) _room: Room,
 }
 
 /// The most appends, and bytes of payload, of one call.
@@ -49,7 +52,7 @@ const MAX_GROUP_BYTES: usize = 16 << 20;
 const MAX_WAITING: usize = 4096;
 
 pub(crate) struct Appends {
-    pub(crate) pool: PgPool,
+    pub(crate) sessions: Sessions,
     pub(crate) call: AppendCall,
     pub(crate) receipts: ReceiptCall,
     pub(crate) bell: Arc<Bell>,
@@ -59,11 +62,15 @@ pub(crate) struct Appends {
 
 impl Appends {
     /// Runs until the queue is closed and empty.
-    pub(crate) async fn run(self, mut queue: mpsc::Receiver<Job>) {
-        let mut held = Held::new(self.pool.clone());
+    pub(crate) async fn run(self, jobs: Jobs<Job>) {
+        let Jobs {
+            mut queue,
+            progress,
+        } = jobs;
+        let mut held = Held::new(self.sessions.clone());
         let mut waiting: VecDeque<Append> = VecDeque::new();
         let mut crowd = Crowd::default();
-        let mut patience = Patience::new(self.call.mode());
+        let mut patience = Patience::new(self.sessions.mode());
         loop {
             if waiting.is_empty() {
                 let job = match queue.try_recv() {
@@ -86,15 +93,23 @@ impl Appends {
             let group = next_group(&mut waiting);
             if !group.is_empty() {
                 crowd.saw(group.len());
-                self.append(&mut held, &mut patience, group).await;
+                self.append(&mut held, &mut patience, &progress, group)
+                    .await;
             }
         }
     }
 
-    async fn append(&self, held: &mut Held, patience: &mut Patience, mut group: Vec<Append>) {
+    async fn append(
+        &self,
+        held: &mut Held,
+        patience: &mut Patience,
+        progress: &Progress,
+        mut group: Vec<Append>,
+    ) {
         // Once more, each alone, when it was the group that the server did not like.
         let mut alone = VecDeque::new();
         loop {
+            progress.step();
             let result = self.call(held, patience, &group).await;
             match result {
                 Ok(judged) => {
@@ -106,7 +121,8 @@ impl Appends {
                     }
                     for (append, judged) in group.into_iter().zip(judged) {
                         let verdict = self.verdict(held, &append.batch, judged).await;
-                        // Whoever gave up does not hear it.
+                        progress.step();
+                        // A caller that gave up does not hear it.
                         let _ = append.verdict.send(verdict);
                     }
                 }

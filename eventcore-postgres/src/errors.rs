@@ -95,6 +95,20 @@ pub(crate) fn append_error(error: Error) -> AppendError {
     }
 }
 
+/// Whether a statement that reads for several callers failed for what one of them asked, as far as can be told: the others are to
+/// be tried without it.
+pub(crate) fn is_of_one(error: &Error) -> bool {
+    let Error::Database(database) = error else {
+        return false;
+    };
+    let (kind, _) = sqlstate(&database.code().unwrap_or_default());
+    // A time-out may be that of one stream, too.
+    !matches!(
+        kind,
+        StoreErrorKind::Unavailable | StoreErrorKind::Busy | StoreErrorKind::ReadOnly
+    )
+}
+
 /// What a read ran into.
 pub(crate) fn read_error(operation: &'static str, error: Error) -> ReadError {
     store_error(operation, error).into()
@@ -130,7 +144,7 @@ pub(crate) fn read_again(error: &ReadError) -> ReadError {
     }
 }
 
-/// The tasks are gone.
+/// `close` was called.
 pub(crate) fn closed(operation: &'static str) -> StoreError {
     StoreError::new(operation, StoreErrorKind::Closed, "`close` was called")
 }

@@ -19,15 +19,17 @@ use eventcore::{
     projection::{Inline, ProjectionId},
     store::{AppendBatch, AppendError, RecordedFields, StoreError, StoreErrorKind},
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::PgConnection;
 
 pub(crate) use self::statements::give_back;
 use self::{pass::Pass, statements::Statements};
 use crate::{
     append_call::{AppendCall, Judged},
-    connection::{Held, Mode, is_broken},
     errors::{append_error, store_error},
+    held::Held,
+    mode::{Mode, milliseconds},
     options::SchemaName,
+    sessions::is_broken,
 };
 
 /// The most events that are applied before those of an append: what they cost, every other writer waits for.
@@ -40,7 +42,7 @@ const MAX_IDLE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Inlines {
     models: Vec<Inline>,
-    begin: String,
+    settings: String,
     lock: String,
     statements: Statements,
     mode: Mode,
@@ -92,15 +94,15 @@ impl Inlines {
         mode: Mode,
         statement_timeout: Duration,
     ) -> Self {
-        let limit = i32::try_from(statement_timeout.as_millis()).unwrap_or(i32::MAX);
+        let limit = milliseconds(statement_timeout);
         // Zero is no limit to the server.
         let idle = match statement_timeout {
-            Duration::ZERO => MAX_IDLE.as_millis(),
-            limit => MAX_IDLE.min(limit).as_millis().max(1),
+            Duration::ZERO => milliseconds(MAX_IDLE),
+            timeout => milliseconds(MAX_IDLE.min(timeout)),
         };
-        // The level and the limits do not depend on whose pool it is; nor do plans, which outlive small tables.
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {limit}; \
+        // The limits do not depend on the pool; nor do plans, which outlive small tables.
+        let settings = format!(
+            "; SET LOCAL statement_timeout = {limit}; \
              SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL enable_seqscan = off; \
              SET LOCAL plan_cache_mode = force_generic_plan"
         );
@@ -109,7 +111,7 @@ impl Inlines {
         );
         Self {
             models,
-            begin,
+            settings,
             lock,
             statements: Statements::new(schema, mode),
             mode,
@@ -128,11 +130,11 @@ impl Inlines {
         let mut left: Vec<usize> = (0..batches.len()).collect();
         while !left.is_empty() {
             let these: Vec<&AppendBatch> = left.iter().map(|number| batches[*number]).collect();
-            let connection = held
+            let session = held
                 .get()
                 .await
                 .map_err(|error| store_error("append", error))?;
-            let (end, broken) = self.transact(connection, call, &these).await;
+            let (end, broken) = self.transact(session.mode(), session, call, &these).await;
             held.done(broken);
             match end? {
                 End::Commit(judged) => {
@@ -157,12 +159,12 @@ impl Inlines {
     /// One transaction; and whether the connection is of no use any more.
     async fn transact(
         &self,
+        mode: Mode,
         connection: &mut PgConnection,
         call: &AppendCall,
         batches: &[&AppendBatch],
     ) -> (Result<End, AppendError>, bool) {
-        let begun = connection.begin_with(AssertSqlSafe(self.begin.clone()));
-        let mut transaction = match self.mode.patiently(begun).await {
+        let mut transaction = match mode.begin(connection, &self.settings).await {
             Ok(transaction) => transaction,
             // Nothing was appended yet, so the outcome is known.
             Err(error) => return (Err(store_error("append", error).into()), true),
@@ -192,7 +194,7 @@ impl Inlines {
         call: &AppendCall,
         batches: &[&AppendBatch],
     ) -> Result<End, Failure> {
-        let judged = call.run_within(connection, batches).await?;
+        let judged = call.run_within(connection, self.mode, batches).await?;
         let mut appended = Vec::with_capacity(batches.len());
         for (number, (batch, judged)) in batches.iter().zip(&judged).enumerate() {
             let events = recorded(batch, judged);

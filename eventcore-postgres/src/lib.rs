@@ -20,11 +20,12 @@
 
 mod append_call;
 mod appends;
-mod connection;
 mod crowd;
 mod errors;
+mod held;
 mod inline;
 mod log_page;
+mod mode;
 mod options;
 mod projections;
 mod queue;
@@ -32,6 +33,7 @@ mod read_call;
 mod reads;
 mod row;
 mod schema;
+mod sessions;
 mod store;
 mod wakeups;
 

@@ -1,17 +1,18 @@
 //! Pages of the log, and receipts.
 
 use eventcore::{
-    CorrelationId, EventFilter, EventId, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
+    CorrelationId, EventFilter, EventId, GlobalPosition, StreamId, StreamVersion,
     store::{AppendReceipt, AppendedEvent, KeptReceipt, Page, ReadError, StreamFilter},
 };
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::{
     append_call::key_id,
-    connection::Mode,
     options::SchemaName,
-    row::{COLUMNS, Rows, columns_of},
+    read_call::{Bounds, fetch_large, large},
+    row::{COLUMNS, Found, Rows, columns_within, size_of},
+    sessions::Session,
 };
 
 /// The most rows looked at for one page, where no index decides.
@@ -21,21 +22,24 @@ const WINDOW: i64 = 50_000;
 #[derive(Clone, Debug)]
 pub(crate) struct PageCall {
     schema: SchemaName,
-    mode: Mode,
+    large: String,
 }
 
+/// The bytes up to which an event comes with its row, at least.
+const SMALL: usize = 2048;
+
 impl PageCall {
-    pub(crate) fn new(schema: &SchemaName, mode: Mode) -> Self {
+    pub(crate) fn new(schema: &SchemaName) -> Self {
         Self {
             schema: schema.clone(),
-            mode,
+            large: large(schema),
         }
     }
 
     /// One page, and the end of the log, from one snapshot.
     pub(crate) async fn run(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         after: GlobalPosition,
         filter: &EventFilter,
         limit: usize,
@@ -84,8 +88,10 @@ impl PageCall {
             .bind(types.unwrap_or_default())
             .bind(exact.unwrap_or_default())
             .bind(prefix.unwrap_or_default())
-            .bind(category.unwrap_or_default());
-        let found = self.mode.read(connection, statement).await?;
+            .bind(category.unwrap_or_default())
+            .bind(i64::try_from((Page::MAX_BYTES / limit.max(1)).max(SMALL)).unwrap_or(i64::MAX));
+        let mode = session.mode();
+        let found = mode.read(session, statement).await?;
         let mut end = GlobalPosition::START;
         let mut rows = Rows::default();
         let mut events = Vec::with_capacity(found.len());
@@ -94,21 +100,29 @@ impl PageCall {
                 end = GlobalPosition::try_from(head).unwrap_or_default();
                 continue;
             }
-            match rows.event_with_stream(row, 1) {
+            match rows.found_with_stream(row, 1) {
                 Ok(event) => events.push(event),
                 Err(error) => return Ok(Err(error)),
             }
         }
         // The parts of a UNION ALL come one after the other; it costs nothing not to rely on it.
-        if !events.is_sorted_by_key(RecordedEvent::position) {
-            events.sort_by_key(RecordedEvent::position);
+        if !events.is_sorted_by_key(Found::position) {
+            events.sort_by_key(Found::position);
         }
+        let mut bounds = Bounds::new(Page::MAX_BYTES, Page::MAX_BYTES);
+        let found = events.len();
+        events.truncate(bounds.count(events.iter()));
+        let full = events.len() == limit || events.len() < found;
+        let events = match fetch_large(&self.large, mode, session, &mut rows, events).await? {
+            Ok(events) => events,
+            Err(error) => return Ok(Err(error)),
+        };
         let looked_at = GlobalPosition::try_from(until)
             .unwrap_or(end)
             .min(end)
             .max(after);
         let next = match events.last() {
-            Some(last) if events.len() == limit => last.position(),
+            Some(last) if full => last.position(),
             _ => looked_at,
         };
         Ok(Ok(Page {
@@ -127,7 +141,8 @@ impl PageCall {
             }
         }
         let mut page = format!(
-            "SELECT e.* FROM {{schema}}.events e WHERE {wanted} ORDER BY e.position LIMIT $3"
+            "SELECT e.*, {size} AS size FROM {{schema}}.events e WHERE {wanted} ORDER BY e.position LIMIT $3",
+            size = size_of("e"),
         );
         if by_types {
             // The beginning of each type's range in its index, merged.
@@ -139,11 +154,11 @@ impl PageCall {
         let nothing = COLUMNS.map(|column| format!("NULL AS {column}")).join(", ");
         // Parameters that no condition uses are named all the same, so that every statement takes the same.
         self.schema.fill(&format!(
-            "SELECT h.head, NULL AS stream, {nothing}
+            "SELECT h.head, NULL AS stream, {nothing}, NULL AS size
              FROM (SELECT coalesce(max(position), 0) AS head FROM {{schema}}.events) h
              WHERE $4::text[] IS NOT NULL AND $5::text[] IS NOT NULL AND $6::text IS NOT NULL AND $7::text IS NOT NULL
              UNION ALL SELECT NULL, p.stream, {columns} FROM ({page}) p",
-            columns = columns_of("p"),
+            columns = columns_within("p", "p.size <= $8"),
         ))
     }
 }
@@ -152,11 +167,10 @@ impl PageCall {
 #[derive(Clone, Debug)]
 pub(crate) struct ReceiptCall {
     sql: String,
-    mode: Mode,
 }
 
 impl ReceiptCall {
-    pub(crate) fn new(schema: &SchemaName, mode: Mode) -> Self {
+    pub(crate) fn new(schema: &SchemaName) -> Self {
         let sql = schema.fill(
             "SELECT c.fingerprint, c.correlation_id, e.position, e.id, e.stream, e.version
              FROM {schema}.commands c
@@ -164,16 +178,17 @@ impl ReceiptCall {
                  ON e.position >= c.first_position AND e.position < c.first_position + c.events
              WHERE c.key = $1 ORDER BY e.position",
         );
-        Self { sql, mode }
+        Self { sql }
     }
 
     pub(crate) async fn run(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         key: &str,
     ) -> Result<Option<KeptReceipt>, sqlx::Error> {
         let statement = sqlx::query(AssertSqlSafe(self.sql.as_str())).bind(key_id(key).0);
-        let found = self.mode.read(connection, statement).await?;
+        let mode = session.mode();
+        let found = mode.read(session, statement).await?;
         let Some(first) = found.first() else {
             return Ok(None);
         };

@@ -9,7 +9,7 @@ mod documents;
 mod leases;
 mod letters;
 mod query;
-mod session;
+mod transaction;
 mod unit;
 
 use std::sync::{
@@ -32,12 +32,11 @@ use self::calls::Calls;
 pub use self::unit::PostgresUnit;
 use crate::{
     PostgresOptions,
-    connection::Mode,
     errors::closed,
     inline,
     options::SchemaName,
-    schema,
-    store::{connect, in_a_task},
+    sessions::Sessions,
+    store::{connect, in_a_task, open_sessions},
 };
 
 /// Projections in a PostgreSQL database: documents, checkpoints, leases and dead letters. Clones share their connections.
@@ -101,23 +100,14 @@ impl PostgresProjections {
         options: PostgresOptions,
         own_pool: bool,
     ) -> Result<Self, StoreError> {
-        let (checked, name) = (pool.clone(), options.schema.clone());
-        let read_committed = in_a_task("open the store", async move {
-            schema::check(&checked, &name).await
-        })
-        .await?;
-        let mode = Mode {
-            prepared: options.prepared_statements,
-            read_committed,
-            patience: Mode::patience(options.statement_timeout),
-        };
-        Ok(Self::over(pool, options.schema, mode, own_pool))
+        let sessions = open_sessions(pool, &options, own_pool).await?;
+        Ok(Self::over(sessions, options.schema, own_pool))
     }
 
-    /// Over a pool whose schema was checked.
-    pub(crate) fn over(pool: PgPool, schema: SchemaName, mode: Mode, own_pool: bool) -> Self {
+    /// Over connections to a schema that was checked.
+    pub(crate) fn over(sessions: Sessions, schema: SchemaName, own_pool: bool) -> Self {
         Self {
-            calls: Arc::new(Calls { pool, schema, mode }),
+            calls: Arc::new(Calls { sessions, schema }),
             own_pool,
             closed: Arc::default(),
         }
@@ -140,9 +130,9 @@ impl PostgresProjections {
         let calls = self.open_for(OPERATION)?;
         let statement = inline::give_back(&calls.schema, projection);
         in_a_task(OPERATION, async move {
-            let mut connection = calls.acquire(OPERATION).await?;
-            let result = calls.write(&mut connection, statement).await;
-            calls.done(OPERATION, connection, result.map(drop))
+            let mut session = calls.take(OPERATION).await?;
+            let result = calls.write(&mut session, statement).await;
+            calls.done(OPERATION, session, result.map(drop))
         })
         .await
     }
@@ -156,7 +146,7 @@ impl PostgresProjections {
     pub async fn close(&self) {
         self.closed.store(true, Relaxed);
         if self.own_pool {
-            self.calls.pool.close().await;
+            self.calls.sessions.pool().close().await;
         }
     }
 
@@ -175,9 +165,9 @@ macro_rules! call {
         let calls = $self.open_for($operation)?;
         $(let $argument = $argument.to_owned();)*
         in_a_task($operation, async move {
-            let mut connection = calls.acquire($operation).await?;
-            let result = calls.$call(&mut connection, $(&$argument),*).await;
-            calls.done($operation, connection, result)
+            let mut session = calls.take($operation).await?;
+            let result = calls.$call(&mut session, $(&$argument),*).await;
+            calls.done($operation, session, result)
         })
         .await
     }};

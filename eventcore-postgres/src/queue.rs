@@ -1,66 +1,249 @@
-//! The way into a task's queue.
+//! Bounded queue into a task of the store, and the wait for its answers.
+//!
+//! Every wait ends in the caller, also when the task never runs: for room in the queue after a time-out, and for an
+//! answer when the task makes no progress for longer than a call can take.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::Duration,
+};
 
 use eventcore::store::{StoreError, StoreErrorKind};
 use tokio::{
-    sync::mpsc::{self, error::TrySendError},
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::timeout,
 };
 
-use crate::errors::closed;
+/// The bytes of the operations that wait, at most: 64 MiB, or one operation that is larger.
+const MAX_BYTES: usize = 64 << 20;
 
-/// A queue of bounded length, in which nobody waits for room for ever.
-#[derive(Debug)]
-pub(crate) struct Queue<T> {
-    sender: mpsc::Sender<T>,
-    limit: usize,
-    patience: Duration,
+/// What a permit stands for.
+const UNIT: usize = 1024;
+
+/// Longer than any process lives, and short enough to be added to a time.
+const AGES: Duration = Duration::from_hours(24 * 365);
+
+/// The time limits of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Operations that wait.
+    pub(crate) operations: usize,
+    /// For a place in the queue.
+    pub(crate) room: Duration,
+    /// For an answer, while the task makes no progress.
+    pub(crate) stall: Duration,
 }
 
-impl<T> Queue<T> {
-    /// A queue for this many, and its other end.
-    pub(crate) fn new(limit: usize, patience: Duration) -> (Self, mpsc::Receiver<T>) {
-        let (sender, receiver) = mpsc::channel(limit);
+/// The task's end of a queue.
+#[derive(Debug)]
+pub(crate) struct Jobs<J> {
+    pub(crate) queue: mpsc::Receiver<J>,
+    pub(crate) progress: Progress,
+}
+
+/// Counts what the task has done, as the sign of life for those who wait.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// A step was begun or finished.
+    pub(crate) fn step(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// The memory that a job takes while it waits and is worked on.
+pub(crate) type Room = Option<OwnedSemaphorePermit>;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// The job was not handed over.
+    NotSent(StoreError),
+    /// It was, and what became of it is not known.
+    Lost(StoreError),
+}
+
+impl From<Unanswered> for StoreError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::NotSent(error) | Unanswered::Lost(error) => error,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue<J> {
+    sender: mpsc::Sender<J>,
+    bytes: Arc<Semaphore>,
+    limits: Limits,
+    progress: Progress,
+    closing: AtomicBool,
+}
+
+impl<J> Queue<J> {
+    /// A queue, and its other end.
+    pub(crate) fn new(limits: Limits) -> (Self, Jobs<J>) {
+        let (sender, queue) = mpsc::channel(limits.operations);
+        let progress = Progress::default();
+        let limits = Limits {
+            room: limits.room.min(AGES),
+            stall: limits.stall.min(AGES),
+            ..limits
+        };
+        let jobs = Jobs {
+            queue,
+            progress: progress.clone(),
+        };
         let queue = Self {
             sender,
-            limit,
-            patience,
+            bytes: Arc::new(Semaphore::new(MAX_BYTES / UNIT)),
+            limits,
+            progress,
+            closing: AtomicBool::new(false),
         };
-        (queue, receiver)
+        (queue, jobs)
+    }
+
+    /// Hands a job of this many bytes over, and waits for its answer.
+    pub(crate) async fn ask<T>(
+        &self,
+        operation: &'static str,
+        bytes: usize,
+        job: impl FnOnce(Room, oneshot::Sender<T>) -> J,
+    ) -> Result<T, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        let put = self.put(operation, bytes, |room| job(room, answer));
+        put.await.map_err(Unanswered::NotSent)?;
+        self.answer(operation, answered).await
     }
 
     /// Stands in line, once there is room.
-    pub(crate) async fn put(&self, operation: &'static str, job: T) -> Result<(), StoreError> {
-        let job = match self.sender.try_send(job) {
+    async fn put(
+        &self,
+        operation: &'static str,
+        bytes: usize,
+        job: impl FnOnce(Room) -> J,
+    ) -> Result<(), StoreError> {
+        if self.closing.load(Acquire) {
+            return Err(self.gone(operation));
+        }
+        let units = u32::try_from((bytes / UNIT).min(MAX_BYTES / UNIT)).unwrap_or(0);
+        let room = match units {
+            0 => None,
+            _ => match Arc::clone(&self.bytes).try_acquire_many_owned(units) {
+                Ok(room) => Some(room),
+                Err(_) => {
+                    let wait = Arc::clone(&self.bytes).acquire_many_owned(units);
+                    let waited = timeout(self.limits.room, wait).await;
+                    let room = waited.map_err(|_| self.overloaded(operation))?;
+                    Some(room.map_err(|_| self.gone(operation))?)
+                }
+            },
+        };
+        let job = match self.sender.try_send(job(room)) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(closed(operation)),
+            Err(TrySendError::Closed(_)) => return Err(self.gone(operation)),
             Err(TrySendError::Full(job)) => job,
         };
-        match timeout(self.patience, self.sender.reserve()).await {
-            Ok(Ok(room)) => {
-                room.send(job);
+        match timeout(self.limits.room, self.sender.reserve()).await {
+            Ok(Ok(place)) => {
+                place.send(job);
                 Ok(())
             }
-            Ok(Err(_)) => Err(closed(operation)),
+            Ok(Err(_)) => Err(self.gone(operation)),
             Err(_) => Err(self.overloaded(operation)),
         }
     }
 
-    /// The last job of all: it waits for its turn however long that takes. Nothing, if the queue is closed already.
-    pub(crate) async fn put_last(&self, job: T) {
-        let _ = self.sender.send(job).await;
+    async fn answer<T>(
+        &self,
+        operation: &'static str,
+        mut answered: oneshot::Receiver<T>,
+    ) -> Result<T, Unanswered> {
+        let mut seen = self.progress.get();
+        loop {
+            match timeout(self.limits.stall, &mut answered).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(_)) => return Err(Unanswered::Lost(self.gone(operation))),
+                Err(_) => {}
+            }
+            let now = self.progress.get();
+            if now == seen {
+                return Err(Unanswered::Lost(self.stalled(operation)));
+            }
+            seen = now;
+        }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+    /// Takes no more jobs and hands the last one over; says whether it could.
+    pub(crate) async fn close(&self, last: J) -> bool {
+        self.closing.store(true, Release);
+        let sent = timeout(self.limits.stall, self.sender.send(last)).await;
+        matches!(sent, Ok(Ok(())))
+    }
+
+    /// Waits for the end of the task, as long as it makes progress; says whether it ended.
+    pub(crate) async fn ended(&self, task: &mut tokio::task::JoinHandle<()>) -> bool {
+        let mut seen = self.progress.get();
+        while timeout(self.limits.stall, &mut *task).await.is_err() {
+            let now = self.progress.get();
+            if now == seen {
+                return false;
+            }
+            seen = now;
+        }
+        true
+    }
+
+    /// Why the queue takes nothing any more, if so.
+    pub(crate) fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.closing.load(Acquire) || self.sender.is_closed() {
+            return Err(self.gone(operation));
+        }
+        Ok(())
+    }
+
+    fn gone(&self, operation: &'static str) -> StoreError {
+        let text = if self.closing.load(Acquire) {
+            "`close` was called"
+        } else {
+            "the store's task ended with the runtime that the store was opened in; open it in one that lives as long \
+             as the store is used"
+        };
+        StoreError::new(operation, StoreErrorKind::Closed, text)
+    }
+
+    fn stalled(&self, operation: &'static str) -> StoreError {
+        let text = format!(
+            "the store's task made no progress for {:?}, longer than a connection and a statement may take; is the \
+             runtime that the store was opened in blocked?",
+            self.limits.stall
+        );
+        StoreError::new(operation, StoreErrorKind::Timeout, text)
     }
 
     fn overloaded(&self, operation: &'static str) -> StoreError {
+        let Limits {
+            operations, room, ..
+        } = self.limits;
         let text = format!(
-            "the queue is full with {} operations (`queue`), and no place in it came free within {:?} \
-             (`queue_timeout`); send less, or find out why the server is slow",
-            self.limit, self.patience
+            "the queue is full with {operations} operations (`queue`) or 64 MiB, and no place in it came free within \
+             {room:?} (`queue_timeout`); send less, or find out why the server is slow"
         );
         StoreError::new(operation, StoreErrorKind::Overloaded, text)
     }

@@ -7,7 +7,11 @@ use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection, PgPool, Postgres, Row, pool::PoolConnection,
 };
 
-use crate::{errors::store_error, options::SchemaName};
+use crate::{
+    errors::store_error,
+    mode::{Mode, clear},
+    options::SchemaName,
+};
 
 /// Each step is applied once, in order, and never changed after a release.
 const STEPS: [&str; 3] = [
@@ -26,6 +30,7 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &SchemaName) -> Result<(), St
     let mut connection = acquire(pool, MIGRATE).await?;
     // Whoever waited for the lock has to see what was done meanwhile, whatever the default is.
     let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    clear(&mut connection).await.map_err(failed)?;
     let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
     // One at a time, until commit; the name keeps it apart from locks of others.
     let lock =
@@ -98,10 +103,17 @@ async fn ledger(connection: &mut PgConnection, schema: &SchemaName) -> Result<()
 
 /// Whether the schema is of the version that this crate can use; says whether sessions of the pool are at READ
 /// COMMITTED when nobody chooses otherwise.
-pub(crate) async fn check(pool: &PgPool, schema: &SchemaName) -> Result<bool, StoreError> {
+pub(crate) async fn check(
+    pool: &PgPool,
+    schema: &SchemaName,
+    mode: Mode,
+) -> Result<bool, StoreError> {
     const OPEN: &str = "open the store";
     let failed = |error| store_error(OPEN, error);
     let mut connection = acquire(pool, OPEN).await?;
+    if mode.shared {
+        clear(&mut connection).await.map_err(failed)?;
+    }
     let version = version(&mut connection, schema).await.map_err(failed)?;
     match usize::try_from(version).unwrap_or(0).cmp(&STEPS.len()) {
         std::cmp::Ordering::Equal => {}

@@ -1,6 +1,6 @@
 //! The store as its users hold it.
 
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use eventcore::{
@@ -14,20 +14,21 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::Mutex;
 
 use crate::{
     PostgresOptions, PostgresProjections,
     append_call::AppendCall,
     appends::{self, Appends},
-    connection::{self, Mode},
-    errors::{closed, read_error, store_error},
+    errors::{read_error, store_error},
     inline::Inlines,
     log_page::{PageCall, ReceiptCall},
+    mode::Mode,
     options::SchemaName,
-    queue::Queue,
+    queue::{Limits, Queue, Unanswered},
     read_call::{Cursor, Opened, ReadCall},
     reads, schema,
+    sessions::Sessions,
     wakeups::{Bell, Wakeups},
 };
 
@@ -41,7 +42,7 @@ pub struct PostgresEventStore {
 
 #[derive(Debug)]
 struct Shared {
-    pool: PgPool,
+    sessions: Sessions,
     own_pool: bool,
     appends: Queue<appends::Job>,
     reads: Queue<reads::Open>,
@@ -50,7 +51,6 @@ struct Shared {
     receipt_call: ReceiptCall,
     commons: Arc<Commons>,
     wakeups: Wakeups,
-    mode: Mode,
     schema: SchemaName,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
@@ -129,48 +129,39 @@ impl PostgresEventStore {
         options: PostgresOptions,
         own_pool: bool,
     ) -> Result<Self, StoreError> {
-        let (checked, name) = (pool.clone(), options.schema.clone());
-        let read_committed = in_a_task("open the store", async move {
-            schema::check(&checked, &name).await
-        })
-        .await?;
-        let mode = Mode {
-            prepared: options.prepared_statements,
-            read_committed,
-            patience: Mode::patience(options.statement_timeout),
-        };
-        let inlines = open_inline(&pool, &options, mode).await?;
+        let sessions = open_sessions(pool, &options, own_pool).await?;
+        let inlines = open_inline(&sessions, &options).await?;
         let schema = &options.schema;
-        let read_call = ReadCall::new(schema, mode);
-        let receipt_call = ReceiptCall::new(schema, mode);
-        let (appends, append_queue) = Queue::new(options.queue, options.queue_timeout);
-        let (reads, read_queue) = Queue::new(options.queue, options.queue_timeout);
+        let read_call = ReadCall::new(schema);
+        let receipt_call = ReceiptCall::new(schema);
+        let limits = limits(&sessions, &options);
+        let (appends, append_jobs) = Queue::new(limits);
+        let (reads, read_jobs) = Queue::new(limits);
         let commons = Arc::new(Commons::keeping(options.kept_folds));
         let bell = Arc::new(Bell::new(Arc::clone(&commons)));
-        let wakeups = Wakeups::start(&bell, &pool, schema, mode, options.wakeups);
+        let wakeups = Wakeups::start(&bell, &sessions, schema, options.wakeups);
         let appending = Appends {
-            pool: pool.clone(),
+            sessions: sessions.clone(),
             inlines,
-            call: AppendCall::new(schema, mode),
+            call: AppendCall::new(schema),
             receipts: receipt_call.clone(),
             bell: Arc::clone(&bell),
         };
         let tasks = vec![
-            tokio::spawn(appending.run(append_queue)),
-            tokio::spawn(reads::run(pool.clone(), read_call.clone(), read_queue)),
+            tokio::spawn(appending.run(append_jobs)),
+            tokio::spawn(reads::run(sessions.clone(), read_call.clone(), read_jobs)),
         ];
         Ok(Self {
             shared: Arc::new(Shared {
-                pool,
+                sessions,
                 own_pool,
                 appends,
                 reads,
                 read_call,
-                page_call: PageCall::new(schema, mode),
+                page_call: PageCall::new(schema),
                 receipt_call,
                 commons,
                 wakeups,
-                mode,
                 schema: options.schema,
                 tasks: Mutex::new(tasks),
             }),
@@ -184,17 +175,21 @@ impl PostgresEventStore {
     ///
     /// Dropping the future does not stop the closing.
     pub async fn close(&self) {
-        self.shared.appends.put_last(appends::Job::Close).await;
-        let mut tasks = self.shared.tasks.lock().await;
-        if let Some(appending) = tasks.first_mut() {
-            let _ = appending.await;
+        let shared = &self.shared;
+        let told = shared.appends.close(appends::Job::Close).await;
+        let mut tasks = shared.tasks.lock().await;
+        if let Some(appending) = tasks.first_mut()
+            && !(told && shared.appends.ended(appending).await)
+        {
+            appending.abort();
         }
-        self.shared.wakeups.close().await;
+        shared.wakeups.close().await;
         for task in tasks.drain(..).skip(1) {
             task.abort();
         }
-        if self.shared.own_pool {
-            self.shared.pool.close().await;
+        if shared.own_pool {
+            let closing = shared.sessions.pool().close();
+            let _ = tokio::time::timeout(LAST_CALLS, closing).await;
         }
     }
 
@@ -202,20 +197,7 @@ impl PostgresEventStore {
     /// itself, and a projection with SQL of its own holds one for each of its partitions while it writes.
     pub fn projections(&self) -> PostgresProjections {
         let shared = &self.shared;
-        PostgresProjections::over(
-            shared.pool.clone(),
-            shared.schema.clone(),
-            shared.mode,
-            false,
-        )
-    }
-
-    /// A pool of the application's is open even after the store was closed.
-    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
-        if self.shared.appends.is_closed() {
-            return Err(closed(operation));
-        }
-        Ok(())
+        PostgresProjections::over(shared.sessions.clone(), shared.schema.clone(), false)
     }
 
     /// The rest of a long read, chunk by chunk.
@@ -225,11 +207,14 @@ impl PostgresEventStore {
     ) -> impl futures_core::Stream<Item = Result<Vec<RecordedEvent>, ReadError>> + use<> {
         futures_util::stream::unfold((self, Some(cursor)), |(store, cursor)| async move {
             let cursor = cursor?;
-            let (pool, call) = (store.shared.pool.clone(), store.shared.read_call.clone());
+            let (sessions, call) = (
+                store.shared.sessions.clone(),
+                store.shared.read_call.clone(),
+            );
             let chunk = in_a_task("read", async move {
-                let mut connection = pool.acquire().await.map_err(|e| read_error("read", e))?;
-                let read = call.go_on(&mut connection, cursor).await;
-                connection::done(&pool, connection, &read);
+                let mut session = sessions.take().await.map_err(|e| read_error("read", e))?;
+                let read = call.go_on(&mut session, cursor).await;
+                sessions.done(session, &read);
                 read.map_err(|e| read_error("read", e))?
             });
             match chunk.await {
@@ -240,20 +225,59 @@ impl PostgresEventStore {
     }
 }
 
+/// How long the last calls on other connections may take when a store is closed.
+const LAST_CALLS: Duration = Duration::from_secs(10);
+
+/// Connections to a schema that is found to be as this crate needs it.
+pub(crate) async fn open_sessions(
+    pool: PgPool,
+    options: &PostgresOptions,
+    own_pool: bool,
+) -> Result<Sessions, StoreError> {
+    let mode = Mode {
+        prepared: options.prepared_statements,
+        read_committed: false,
+        shared: !own_pool,
+        statement_timeout: options.statement_timeout,
+        patience: Mode::patience(options.statement_timeout),
+    };
+    let (checked, name) = (pool.clone(), options.schema.clone());
+    let read_committed = in_a_task("open the store", async move {
+        schema::check(&checked, &name, mode).await
+    });
+    let mode = Mode {
+        read_committed: read_committed.await?,
+        ..mode
+    };
+    Ok(Sessions::new(pool, mode))
+}
+
+/// How long callers wait. A task makes progress with each call, which takes a connection and up to two statements, or
+/// the transaction of inline read models.
+fn limits(sessions: &Sessions, options: &PostgresOptions) -> Limits {
+    let acquire = sessions.pool().options().get_acquire_timeout();
+    let statements = if options.inline.is_empty() { 2 } else { 6 };
+    let work = sessions.mode().patience.saturating_mul(statements);
+    Limits {
+        operations: options.queue,
+        room: options.queue_timeout,
+        stall: acquire.saturating_add(work),
+    }
+}
+
 /// What the options say is run inline, made so.
 async fn open_inline(
-    pool: &PgPool,
+    sessions: &Sessions,
     options: &PostgresOptions,
-    mode: Mode,
 ) -> Result<Option<Inlines>, StoreError> {
     if options.inline.is_empty() {
         return Ok(None);
     }
     let (schema, timeout) = (&options.schema, options.statement_timeout);
-    let inlines = Inlines::new(options.inline.clone(), schema, mode, timeout);
-    let pool = pool.clone();
+    let inlines = Inlines::new(options.inline.clone(), schema, sessions.mode(), timeout);
+    let sessions = sessions.clone();
     in_a_task("open the store", async move {
-        inlines.open(&pool).await?;
+        inlines.open(&sessions).await?;
         Ok(Some(inlines))
     })
     .await
@@ -318,50 +342,69 @@ impl EventStore for PostgresEventStore {
         if streams.is_empty() {
             return Ok(StreamRead {
                 versions: Vec::new(),
+                witnesses: Vec::new(),
                 events: EventChunks::ready(Vec::new()),
             });
         }
-        let (answer, answered) = oneshot::channel();
-        let open = reads::Open {
+        let open = |_, answer| reads::Open {
             streams: streams.to_vec(),
             answer,
         };
-        self.shared.reads.put("read", open).await?;
+        let opened = self.shared.reads.ask("read", 0, open).await;
         let Opened {
             versions,
+            witnesses,
             first,
             rest,
-        } = answered.await.map_err(|_| closed("read"))??;
+        } = opened.map_err(StoreError::from)??;
         let events = match rest {
             None => EventChunks::ready(first),
             Some(cursor) => EventChunks::streaming(first, self.clone().rest(cursor)),
         };
-        Ok(StreamRead { versions, events })
+        Ok(StreamRead {
+            versions,
+            witnesses,
+            events,
+        })
     }
 
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
-        let (verdict, judged) = oneshot::channel();
-        let job = appends::Job::Append(appends::Append { batch, verdict });
-        self.shared.appends.put("append", job).await?;
-        // The verdict is lost only if the writer is: then nobody knows.
-        judged
-            .await
-            .unwrap_or_else(|_| Err(AppendError::OutcomeUnknown(closed("append"))))
+        let bytes = batch.stored_bytes();
+        let job = |room, verdict| {
+            appends::Job::Append(appends::Append {
+                batch,
+                verdict,
+                _room: room,
+            })
+        };
+        match self.shared.appends.ask("append", bytes, job).await {
+            Ok(verdict) => verdict,
+            Err(Unanswered::NotSent(error)) => Err(error.into()),
+            Err(Unanswered::Lost(error)) => Err(AppendError::OutcomeUnknown(error)),
+        }
     }
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
+        self.committed_receipt(key).await
+    }
+
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
         const OPERATION: &str = "find a receipt";
-        self.open_for(OPERATION)?;
-        let (pool, call, key) = (
-            self.shared.pool.clone(),
+        self.shared.appends.check(OPERATION)?;
+        let (sessions, call, key) = (
+            self.shared.sessions.clone(),
             self.shared.receipt_call.clone(),
             key.clone(),
         );
         in_a_task(OPERATION, async move {
-            let mut connection = pool.acquire().await.map_err(|e| read_error(OPERATION, e))?;
-            let found = call.run(&mut connection, key.as_str()).await;
-            connection::done(&pool, connection, &found);
-            found.map_err(|e| read_error(OPERATION, e))
+            let failed = |error| read_error(OPERATION, error);
+            let mut session = sessions.take().await.map_err(failed)?;
+            let found = call.run(&mut session, key.as_str()).await;
+            sessions.done(session, &found);
+            found.map_err(failed)
         })
         .await
     }
@@ -373,19 +416,18 @@ impl EventStore for PostgresEventStore {
         limit: PageSize,
     ) -> Result<Page, ReadError> {
         const OPERATION: &str = "read the log";
-        self.open_for(OPERATION)?;
-        let (pool, call, filter) = (
-            self.shared.pool.clone(),
+        self.shared.appends.check(OPERATION)?;
+        let (sessions, call, filter) = (
+            self.shared.sessions.clone(),
             self.shared.page_call.clone(),
             filter.clone(),
         );
         in_a_task(OPERATION, async move {
-            let mut connection = pool.acquire().await.map_err(|e| read_error(OPERATION, e))?;
-            let page = call
-                .run(&mut connection, after, &filter, limit.into())
-                .await;
-            connection::done(&pool, connection, &page);
-            page.map_err(|e| read_error(OPERATION, e))?
+            let failed = |error| read_error(OPERATION, error);
+            let mut session = sessions.take().await.map_err(failed)?;
+            let page = call.run(&mut session, after, &filter, limit.into()).await;
+            sessions.done(session, &page);
+            page.map_err(failed)?
         })
         .await
     }

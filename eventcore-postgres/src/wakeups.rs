@@ -19,7 +19,6 @@ use std::{
 };
 
 use eventcore::Commons;
-use sqlx::PgPool;
 use tokio::{
     sync::{Notify, watch},
     task::{AbortHandle, JoinHandle},
@@ -28,7 +27,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{listener::Listener, notifier::Notifier};
-use crate::{connection::Mode, options::SchemaName};
+use crate::{options::SchemaName, sessions::Sessions};
 
 /// Appends and reads keep a connection each, one tells, and one at least is for everybody else.
 const LEAST_CONNECTIONS: u32 = 4;
@@ -113,16 +112,16 @@ impl Wakeups {
     /// Starts the tasks, where the pool has connections for them and nobody has turned them off.
     pub(crate) fn start(
         bell: &Arc<Bell>,
-        pool: &PgPool,
+        sessions: &Sessions,
         schema: &SchemaName,
-        mode: Mode,
         wanted: bool,
     ) -> Self {
+        let pool = sessions.pool();
         let wanted = wanted && pool.options().get_max_connections() >= LEAST_CONNECTIONS;
         let channel = schema.fill("eventcore.{schema_text}");
         let own = Uuid::now_v7().simple().to_string();
         let telling = wanted.then(|| {
-            let notifier = Notifier::new(pool.clone(), mode, &channel, &own);
+            let notifier = Notifier::new(sessions.clone(), &channel, &own);
             tokio::spawn(notifier.run(Arc::clone(bell)))
         });
         let listening = wanted.then(|| {

@@ -1,10 +1,10 @@
 //! One batch inside the writer's transaction: checked, then inserted.
 
 use eventcore::{
-    CorrelationId, EventId, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
+    CorrelationId, EventId, GlobalPosition, StreamId, StreamVersion,
     store::{
         AppendBatch, AppendError, AppendReceipt, AppendedEvent, Conflict, Idempotency, KeptReceipt,
-        NewEvent, ReadError, RecordedFields, StoreError, StoreErrorKind, StreamConflict,
+        ReadError, StoreError, StoreErrorKind, StreamConflict,
     },
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -32,7 +32,6 @@ pub(crate) fn apply(
     {
         return Ok(verdict);
     }
-    let mut versions = Vec::with_capacity(batch.expectations().len());
     let mut moved = Vec::new();
     for expected in batch.expectations() {
         let actual = version(connection, &expected.stream)?;
@@ -43,18 +42,20 @@ pub(crate) fn apply(
                 actual,
             });
         }
-        versions.push(actual);
     }
     if let Some(conflict) = Conflict::new(moved) {
-        return Ok(Err(conflict.into()));
+        return Ok(match appended_before(connection, batch)? {
+            Some(receipt) => Ok(receipt),
+            None => Err(conflict.into()),
+        });
     }
     let end = last_position(connection)?;
-    match pass.take(connection, end, || recorded(batch, &versions, end)) {
+    match pass.take(connection, end, || batch.recorded(end)) {
         Ok(()) => {}
         Err(Refused::Append(error)) => return Ok(Err(error)),
         Err(Refused::Transaction(trouble)) => return Err(trouble),
     }
-    let events = insert(connection, batch, versions, end)?;
+    insert(connection, batch, end)?;
     if let Some(Idempotency { key, fingerprint }) = batch.idempotency() {
         let mut remember = connection.prepare_cached(
             "INSERT INTO eventcore_commands (key, fingerprint, correlation_id, first_position, events)
@@ -65,63 +66,27 @@ pub(crate) fn apply(
             fingerprint.as_bytes(),
             batch.correlation_id().as_uuid().as_bytes(),
             end.advanced(1).to_i64(),
-            i64::try_from(events.len()).unwrap_or(i64::MAX),
+            i64::try_from(batch.events().len()).unwrap_or(i64::MAX),
         ])?;
     }
-    Ok(Ok(AppendReceipt {
-        events,
-        correlation_id: batch.correlation_id(),
-        replayed: false,
-    }))
-}
-
-/// The events of a batch as they will stand in the log.
-fn recorded(
-    batch: &AppendBatch,
-    versions: &[StreamVersion],
-    end: GlobalPosition,
-) -> Vec<RecordedEvent> {
-    let (mut versions, mut position) = (versions.to_vec(), end);
-    let record = |event: &NewEvent| {
-        position = position.advanced(1);
-        versions[event.stream] = versions[event.stream].advanced(1);
-        RecordedEvent::from(RecordedFields {
-            id: event.id,
-            stream: batch.stream_of(event).clone(),
-            version: versions[event.stream],
-            position,
-            event: event.event.clone(),
-            correlation_id: batch.correlation_id(),
-            causation_id: batch.causation_id(),
-            metadata: batch.metadata().cloned(),
-            recorded_at: batch.recorded_at(),
-        })
-    };
-    batch.events().iter().map(record).collect()
+    Ok(Ok(batch.receipt(end)))
 }
 
 fn insert(
     connection: &Connection,
     batch: &AppendBatch,
-    mut versions: Vec<StreamVersion>,
     end: GlobalPosition,
-) -> Result<Vec<AppendedEvent>, rusqlite::Error> {
+) -> Result<(), rusqlite::Error> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO eventcore_events (position, stream, version, type, schema, id, correlation_id,
              causation_id, recorded_at, metadata, payload)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     let causation_id = batch.causation_id();
-    let mut appended = Vec::with_capacity(batch.events().len());
-    let mut position = end;
-    for event in batch.events() {
-        let stream = batch.stream_of(event);
-        position = position.advanced(1);
-        let version = versions[event.stream].advanced(1);
-        versions[event.stream] = version;
+    for (event, version, position) in batch.places(end) {
         insert.execute(params![
             position.to_i64(),
-            stream.as_str(),
+            batch.stream_of(event).as_str(),
             version.to_i64(),
             event.event.event_type().as_str(),
             event.event.schema().get(),
@@ -132,14 +97,43 @@ fn insert(
             batch.metadata().map(|text| &**text),
             event.event.payload().as_bytes(),
         ])?;
-        appended.push(AppendedEvent {
-            id: event.id,
-            stream: stream.clone(),
-            version,
-            position,
-        });
     }
-    Ok(appended)
+    Ok(())
+}
+
+/// The receipt of a batch without a key that is in the log already.
+fn appended_before(
+    connection: &Connection,
+    batch: &AppendBatch,
+) -> Result<Option<AppendReceipt>, rusqlite::Error> {
+    let Some((stream, version, id)) = batch.trace() else {
+        return Ok(None);
+    };
+    let found = event_at(connection, stream, version)?.filter(|(_, found)| *found == id);
+    Ok(found.map(|(position, _)| batch.replayed(position)))
+}
+
+/// Where the event of a stream at a version stands, and which it is.
+pub(crate) fn event_at(
+    connection: &Connection,
+    stream: &StreamId,
+    version: StreamVersion,
+) -> Result<Option<(GlobalPosition, EventId)>, rusqlite::Error> {
+    if version.is_empty() {
+        return Ok(None);
+    }
+    let mut select = connection.prepare_cached(
+        "SELECT position, id FROM eventcore_events WHERE stream = ?1 AND version = ?2",
+    )?;
+    let found: Option<(i64, [u8; 16])> = select
+        .query_row(params![stream.as_str(), version.to_i64()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    Ok(found.and_then(|(position, id)| {
+        let position = GlobalPosition::try_from(position).ok()?;
+        Some((position, EventId::try_from(Uuid::from_bytes(id)).ok()?))
+    }))
 }
 
 /// The verdict on a batch whose key is known already.

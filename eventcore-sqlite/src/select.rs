@@ -10,13 +10,13 @@ use std::{
 };
 
 use eventcore::{
-    EventFilter, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
+    EventFilter, EventId, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
     store::{Page, ReadError, ReadFrom, StreamFilter},
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
 
 use crate::{
-    append::{last_position, version},
+    append::{event_at, last_position, version},
     errors::read_error,
     row::{COLUMNS, Rows},
 };
@@ -48,6 +48,7 @@ struct Stretch {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) versions: Vec<StreamVersion>,
+    pub(crate) witnesses: Vec<Option<EventId>>,
     pub(crate) first: Vec<RecordedEvent>,
     pub(crate) rest: Option<Cursor>,
 }
@@ -60,10 +61,14 @@ pub(crate) fn open(
 ) -> Result<Opened, ReadError> {
     let mut cursor = Cursor(Vec::with_capacity(streams.len()));
     let mut versions = Vec::with_capacity(streams.len());
+    let mut witnesses = Vec::with_capacity(streams.len());
     let mut known: HashMap<&StreamId, usize> = HashMap::with_capacity(streams.len());
     for from in streams {
         let end = version(connection, &from.stream).map_err(|e| read_error(OPERATION, e))?;
         versions.push(end);
+        let at = event_at(connection, &from.stream, from.after);
+        let at = at.map_err(|e| read_error(OPERATION, e))?;
+        witnesses.push(at.map(|(_, id)| id));
         match known.entry(&from.stream) {
             Entry::Occupied(at) => {
                 let stretch: &mut Stretch = &mut cursor.0[*at.get()];
@@ -82,6 +87,7 @@ pub(crate) fn open(
     let (first, rest) = go_on(connection, rows, cursor)?;
     Ok(Opened {
         versions,
+        witnesses,
         first,
         rest,
     })

@@ -161,6 +161,7 @@ impl EventStore for SqliteEventStore {
     async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
         let Opened {
             versions,
+            witnesses,
             first,
             rest,
         } = self
@@ -172,7 +173,11 @@ impl EventStore for SqliteEventStore {
             None => EventChunks::ready(first),
             Some(cursor) => EventChunks::streaming(first, self.clone().rest(cursor)),
         };
-        Ok(StreamRead { versions, events })
+        Ok(StreamRead {
+            versions,
+            witnesses,
+            events,
+        })
     }
 
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
@@ -195,6 +200,13 @@ impl EventStore for SqliteEventStore {
             .readers
             .ask(|answer| Job::Receipt(key.clone(), answer))
             .await
+    }
+
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        self.find_receipt(key).await
     }
 
     async fn read_all(

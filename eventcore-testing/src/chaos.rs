@@ -229,6 +229,16 @@ impl<S: EventStore> EventStore for ChaosStore<S> {
         self.reading(operation, fault, work).await
     }
 
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        let operation = Operation::FindReceipt;
+        let fault = self.meet(operation).await;
+        let work = self.inner.committed_receipt(key);
+        self.reading(operation, fault, work).await
+    }
+
     async fn read_all(
         &self,
         after: GlobalPosition,
@@ -250,6 +260,7 @@ async fn break_off(read: StreamRead) -> Result<StreamRead, ReadError> {
     let rest = futures_util::stream::iter([Err(error)]);
     Ok(StreamRead {
         versions: read.versions,
+        witnesses: read.witnesses,
         events: EventChunks::streaming(events, rest),
     })
 }

@@ -55,6 +55,12 @@ impl EventStore for Waiting {
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
         waiting!(self.0.find_receipt(key))
     }
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        waiting!(self.0.committed_receipt(key))
+    }
     async fn read_all(
         &self,
         after: GlobalPosition,

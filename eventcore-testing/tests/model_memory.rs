@@ -211,6 +211,13 @@ impl EventStore for Broken {
         Ok(found)
     }
 
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        self.find_receipt(key).await
+    }
+
     async fn read_all(
         &self,
         after: GlobalPosition,

@@ -56,6 +56,16 @@ pub trait Fold: Default + Clone + Send + Sync + 'static {
 
     /// Takes one event into the state. Pure: no I/O, no clock, no randomness.
     fn apply(&mut self, event: &StoredEvent<Self::Event>);
+
+    /// An estimate of the heap memory that the state owns, in bytes. It bounds the states that are kept between
+    /// commands ([`Commons::keeping_bytes`](crate::Commons::keeping_bytes)).
+    ///
+    /// Default: `None`. A type without drop glue owns no heap; any other state is taken to hold all bytes that were
+    /// folded into it. Worth implementing for a state with a `String` or a `Vec` that stays small on long streams,
+    /// which would be too large to be kept otherwise.
+    fn heap_size(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// The views of a command's streams, as its derive lays them out: one field per `#[stream]` field.

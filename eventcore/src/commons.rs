@@ -15,7 +15,8 @@ use crate::{
 /// * Commands that write to the same stream pass one after the other, first come, first served, instead of spoiling
 ///   each other's work with conflicts.
 /// * A stream is folded from where the last command left off, and not from its beginning. The states of the streams
-///   used last are kept, 4,096 of them unless another number is given; streams of less than 8 events are not.
+///   used last are kept, at most 4,096 of them and 64 MiB unless told otherwise; streams of less than 8 events are not.
+///   Each is kept with the identity of the last event in it, and folded anew when the store has another event there.
 /// * Whoever waits for new events is woken ([`Commons::wake`]) and need not wait for the next poll.
 #[derive(Debug)]
 pub struct Commons {
@@ -32,12 +33,21 @@ impl Commons {
 
     /// Keeps up to this number of states; with 0 every command folds its streams from their beginning.
     pub fn keeping(states: usize) -> Self {
+        Self::keeping_bytes(states, Self::STATE_BYTES)
+    }
+
+    /// Keeps up to this number of states, which take up to this many bytes. What a state takes is told by
+    /// [`Fold::heap_size`](crate::Fold::heap_size).
+    pub fn keeping_bytes(states: usize, bytes: usize) -> Self {
         Self {
             turnstile: Turnstile::new(),
-            folds: FoldCache::new(states),
+            folds: FoldCache::new(states, bytes),
             wake: Wake::new(),
         }
     }
+
+    /// The bytes that kept states take at most, unless told otherwise: 64 MiB.
+    pub const STATE_BYTES: usize = 64 << 20;
 
     /// Wakes everybody who waits for events: stores call it after each commit, and when they learn of one by another
     /// process. It costs next to nothing when nobody waits, and losing a call only costs time.

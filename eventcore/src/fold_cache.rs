@@ -1,7 +1,9 @@
-//! What streams amounted to when they were last read, so that each event is folded once and not once per command.
+//! Cache of folded states, so that each event is folded once and not once per command.
 //!
-//! Events never change and a fold sees nothing but its stream, so a state at a version stays right for ever; a later
-//! read goes on from there. What is kept decides nothing: a command still reads every stream's version, and what came
+//! Events never change and a fold sees nothing but its stream, so a state at a version stays right as long as the log
+//! is the same one. The witness for that is the identity of the last event that was folded: a reader compares it with
+//! the event that the store has in that place, and folds anew where they differ (a restored backup, a schema that was
+//! dropped and made again). What is kept decides nothing: a command still reads every stream's version, and what came
 //! after the kept state, in one snapshot.
 
 use std::{
@@ -9,10 +11,13 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use crate::{StreamId, StreamVersion};
+use crate::{EventId, StreamId, StreamVersion};
 
 /// A folded state of any type.
 pub(crate) type SharedState = Arc<dyn Any + Send + Sync>;
@@ -20,11 +25,29 @@ pub(crate) type SharedState = Arc<dyn Any + Send + Sync>;
 /// Which fold, of which stream.
 pub(crate) type FoldKey = (TypeId, StreamId);
 
-/// States by fold and stream, at most a number of them. The least used go first, by the clock (second chance) rule.
+/// A state, and what it is a copy of.
+#[derive(Clone)]
+pub(crate) struct KeptState {
+    pub(crate) version: StreamVersion,
+    /// The event at that version.
+    pub(crate) witness: EventId,
+    pub(crate) state: SharedState,
+    /// Bytes of payload that were folded into it.
+    pub(crate) folded: usize,
+    /// Bytes of memory that it takes, about.
+    pub(crate) weight: usize,
+}
+
+/// States by fold and stream, bounded in number and in bytes. The least used go first, by the clock (second chance)
+/// rule.
 pub(crate) struct FoldCache {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
+    /// States per shard.
     room: usize,
+    /// Bytes of all shards: what is kept, and what may be.
+    bytes: AtomicUsize,
+    max_bytes: usize,
 }
 
 #[derive(Default)]
@@ -34,8 +57,7 @@ struct Shard {
 }
 
 struct Entry {
-    version: StreamVersion,
-    state: SharedState,
+    kept: KeptState,
     used: bool,
 }
 
@@ -44,60 +66,76 @@ const SHARDS: usize = 16;
 /// Shorter streams are read again as fast as their state is found.
 const WORTH_KEEPING: u64 = 8;
 
+/// An entry's key, twice, and its place in the maps.
+const OVERHEAD: usize = 256;
+
 impl FoldCache {
-    /// A cache for this many states; none at all for 0.
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// A cache for this many states of this many bytes; none at all for 0.
+    pub(crate) fn new(capacity: usize, max_bytes: usize) -> Self {
         // Few states are not worth dividing, and the parts do not make more than the whole.
         let shards = if capacity < 4 * SHARDS { 1 } else { SHARDS };
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             room: capacity / shards,
+            bytes: AtomicUsize::new(0),
+            max_bytes,
         }
     }
 
     /// The state of a stream and its version, as far as it is known.
-    pub(crate) fn get(&self, key: &FoldKey) -> Option<(StreamVersion, SharedState)> {
+    pub(crate) fn get(&self, key: &FoldKey) -> Option<KeptState> {
         let mut shard = self.shard(key);
         let entry = shard.entries.get_mut(key)?;
         entry.used = true;
-        Some((entry.version, Arc::clone(&entry.state)))
+        Some(entry.kept.clone())
     }
 
     /// Keeps a state, unless a later one is there.
-    pub(crate) fn put(&self, key: FoldKey, version: StreamVersion, state: SharedState) {
-        if self.room == 0 || version.get() < WORTH_KEEPING {
+    pub(crate) fn put(&self, key: FoldKey, mut kept: KeptState) {
+        kept.weight = kept.weight.saturating_add(OVERHEAD);
+        // One state alone does not push out all others.
+        let too_large = kept.weight > self.max_bytes / 4;
+        if self.room == 0 || too_large || kept.version.get() < WORTH_KEEPING {
             return;
         }
         let mut shard = self.shard(&key);
-        if let Some(entry) = shard.entries.get_mut(&key) {
-            if entry.version < version {
-                (entry.version, entry.state) = (version, state);
+        if let Some(entry) = shard.entries.get(&key) {
+            if entry.kept.version >= kept.version {
+                return;
             }
+            self.remove(&mut shard, &key);
+        }
+        while shard.entries.len() >= self.room
+            || (self.bytes.load(Relaxed) + kept.weight > self.max_bytes
+                && !shard.entries.is_empty())
+        {
+            let Some(evicted) = shard.evict() else {
+                return;
+            };
+            self.bytes.fetch_sub(evicted.kept.weight, Relaxed);
+        }
+        // Other shards may hold all of the memory. They give it up with their own next entries.
+        if self.bytes.load(Relaxed) + kept.weight > self.max_bytes {
             return;
         }
-        while shard.entries.len() >= self.room {
-            shard.evict();
-        }
+        self.bytes.fetch_add(kept.weight, Relaxed);
         shard.clock.push_back(key.clone());
-        let used = false;
-        shard.entries.insert(
-            key,
-            Entry {
-                version,
-                state,
-                used,
-            },
-        );
+        shard.entries.insert(key, Entry { kept, used: false });
     }
 
-    /// Gives a state up: it is about to be changed, and whoever changes it puts it back, or it has proved wrong.
+    /// Gives a state up: it is about to be changed, and is put back afterwards, or it has proved wrong.
     pub(crate) fn forget(&self, key: &FoldKey) {
         let mut shard = self.shard(key);
-        if shard.entries.remove(key).is_some()
-            && let Some(at) = shard.clock.iter().rposition(|known| known == key)
-        {
-            shard.clock.remove(at);
+        self.remove(&mut shard, key);
+    }
+
+    fn remove(&self, shard: &mut Shard, key: &FoldKey) {
+        if let Some(entry) = shard.entries.remove(key) {
+            self.bytes.fetch_sub(entry.kept.weight, Relaxed);
+            if let Some(at) = shard.clock.iter().rposition(|known| known == key) {
+                shard.clock.remove(at);
+            }
         }
     }
 
@@ -112,20 +150,18 @@ impl FoldCache {
 }
 
 impl Shard {
-    fn evict(&mut self) {
+    fn evict(&mut self) -> Option<Entry> {
         while let Some(key) = self.clock.pop_front() {
             match self.entries.get_mut(&key) {
                 Some(entry) if entry.used => {
                     entry.used = false;
                     self.clock.push_back(key);
                 }
-                _ => {
-                    self.entries.remove(&key);
-                    return;
-                }
+                Some(_) => return self.entries.remove(&key),
+                None => {}
             }
         }
-        self.entries.clear();
+        None
     }
 }
 
@@ -133,6 +169,8 @@ impl fmt::Debug for FoldCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FoldCache")
             .field("room", &(self.room * self.shards.len()))
+            .field("bytes", &self.bytes)
+            .field("max_bytes", &self.max_bytes)
             .finish_non_exhaustive()
     }
 }
@@ -145,32 +183,39 @@ mod tests {
         (TypeId::of::<u64>(), StreamId::try_new(name).unwrap())
     }
 
-    fn version(number: u64) -> StreamVersion {
-        StreamVersion::try_new(number).unwrap()
+    fn kept(version: u64, state: u64, weight: usize) -> KeptState {
+        KeptState {
+            version: StreamVersion::try_new(version).unwrap(),
+            witness: EventId::generate(),
+            state: Arc::new(state),
+            folded: 0,
+            weight,
+        }
     }
 
     fn found(cache: &FoldCache, name: &str) -> Option<(u64, u64)> {
-        let (version, state) = cache.get(&key(name))?;
-        Some((version.get(), *state.downcast::<u64>().unwrap()))
+        let kept = cache.get(&key(name))?;
+        Some((kept.version.get(), *kept.state.downcast::<u64>().unwrap()))
     }
 
     #[test]
     fn a_later_state_replaces_an_earlier_one_and_not_the_other_way_round() {
-        let cache = FoldCache::new(100);
-        cache.put(key("a"), version(10), Arc::new(1_u64));
-        cache.put(key("a"), version(12), Arc::new(2_u64));
-        cache.put(key("a"), version(11), Arc::new(3_u64));
+        let cache = FoldCache::new(100, 1 << 20);
+        cache.put(key("a"), kept(10, 1, 8));
+        cache.put(key("a"), kept(12, 2, 8));
+        cache.put(key("a"), kept(11, 3, 8));
         assert_eq!(found(&cache, "a"), Some((12, 2)));
         cache.forget(&key("a"));
         assert_eq!(found(&cache, "a"), None);
+        assert_eq!(cache.bytes.load(Relaxed), 0);
     }
 
     #[test]
     fn it_keeps_no_more_than_it_has_room_for_and_what_is_used_stays() {
-        let cache = FoldCache::new(160);
-        cache.put(key("hot"), version(10), Arc::new(7_u64));
+        let cache = FoldCache::new(160, 1 << 20);
+        cache.put(key("hot"), kept(10, 7, 8));
         for number in 0..10_000_u64 {
-            cache.put(key(&format!("s{number}")), version(10), Arc::new(number));
+            cache.put(key(&format!("s{number}")), kept(10, number, 8));
             assert_eq!(found(&cache, "hot"), Some((10, 7)));
         }
         let kept = (0..10_000)
@@ -180,12 +225,26 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_bounded_whatever_the_number_of_states() {
+        let cache = FoldCache::new(10_000, 1 << 20);
+        for number in 0..1_000_u64 {
+            cache.put(key(&format!("s{number}")), kept(10, number, 50_000));
+            assert!(cache.bytes.load(Relaxed) <= 1 << 20);
+        }
+        assert!(cache.bytes.load(Relaxed) > 1 << 19, "{cache:?}");
+        let before = cache.bytes.load(Relaxed);
+        cache.put(key("larger than a quarter"), kept(10, 1, 300_000));
+        assert_eq!(found(&cache, "larger than a quarter"), None);
+        assert_eq!(cache.bytes.load(Relaxed), before);
+    }
+
+    #[test]
     fn no_room_and_short_streams_keep_nothing() {
-        let none = FoldCache::new(0);
-        none.put(key("a"), version(100), Arc::new(1_u64));
+        let none = FoldCache::new(0, 1 << 20);
+        none.put(key("a"), kept(100, 1, 8));
         assert_eq!(found(&none, "a"), None);
-        let some = FoldCache::new(10);
-        some.put(key("a"), version(7), Arc::new(1_u64));
+        let some = FoldCache::new(10, 1 << 20);
+        some.put(key("a"), kept(7, 1, 8));
         assert_eq!(found(&some, "a"), None);
     }
 }

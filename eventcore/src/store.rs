@@ -47,8 +47,12 @@ pub trait EventStore: Send + Sync {
 
     /// The current version of each stream and its events after the version asked for, all in one snapshot.
     ///
-    /// Events come in order of global position over all streams. Asking twice for one stream in a call returns its
-    /// events once, from the lower version on.
+    /// Events come in order of global position over all streams, in chunks of bounded size
+    /// ([`EventChunks::MAX_BYTES`]). Asking twice for one stream in a call returns its events once, from the lower
+    /// version on; its version and its witness are told for each of both.
+    ///
+    /// What was asked for at the same moment by others has no part in it: a stream that cannot be read fails the
+    /// reads that ask for it and no others.
     ///
     /// # Errors
     ///
@@ -61,8 +65,10 @@ pub trait EventStore: Send + Sync {
 
     /// Appends a batch, whole or not at all, if all its expectations hold.
     ///
-    /// A batch whose [`Idempotency::key`] was appended before, with the same fingerprint, returns the first receipt
-    /// and changes nothing; this is looked at before the expectations.
+    /// A batch that was appended before returns the first receipt, marked as replayed, and changes nothing. One with a
+    /// key is known by its [`Idempotency::key`], provided that the fingerprint is the same, which is looked at before
+    /// the expectations; one without is known by its first event, which is looked for where it was to be written
+    /// ([`AppendBatch::trace`]) before a conflict is told. So any batch may be sent again when its outcome is unknown.
     ///
     /// # Errors
     ///
@@ -77,6 +83,22 @@ pub trait EventStore: Send + Sync {
 
     /// What the batch with this key appended, if there was one; marked as replayed.
     ///
+    /// `None` may be believed: appends that had reached the store before are waited for. (One that is still on its way
+    /// there, over a network that delays it, can only be excluded by appending under the same key.)
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; one that [may pass](ReadError::is_retriable) when appends were under way for longer than the
+    /// store waits for them, so that it is not known yet.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe at any point.
+    async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError>;
+
+    /// As [`EventStore::find_receipt`], from what is committed now, without waiting for appends that are under way:
+    /// enough before an append under the key, which looks again.
+    ///
     /// # Errors
     ///
     /// [`ReadError`].
@@ -84,11 +106,14 @@ pub trait EventStore: Send + Sync {
     /// # Cancel safety
     ///
     /// Safe at any point.
-    async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError>;
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError>;
 
     /// The next events of the whole store after a position, in order, that pass the filter.
     ///
-    /// [`Page::next`] is where to go on: at the end of the log, whatever the filter lets through, its last position. It is never below `after`, also when that is beyond the end. A page may hold fewer events than asked for, even none, before the end: a
+    /// A page ends at `limit` events or at [`Page::MAX_BYTES`]. [`Page::next`] is where to go on: at the end of the log, whatever the filter lets through, its last position. It is never below `after`, also when that is beyond the end. A page may hold fewer events than asked for, even none, before the end: a
     /// store may stop after looking at a bounded number of events that do not match.
     ///
     /// # Errors
@@ -171,6 +196,12 @@ macro_rules! forward {
                 key: &IdempotencyKey,
             ) -> Result<Option<KeptReceipt>, ReadError> {
                 (**self).find_receipt(key).await
+            }
+            async fn committed_receipt(
+                &self,
+                key: &IdempotencyKey,
+            ) -> Result<Option<KeptReceipt>, ReadError> {
+                (**self).committed_receipt(key).await
             }
             async fn read_all(
                 &self,

@@ -2,16 +2,21 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     hash::{BuildHasher, RandomState},
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
+    task::{Context, Waker},
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::StreamId;
 
@@ -19,9 +24,12 @@ use crate::StreamId;
 ///
 /// Two commands that write to one stream at the same time cost a conflict and a second try. `execute` therefore lets
 /// those of one process pass one after the other, from read to append. This only saves work: correctness rests on the
-/// version check alone, so commands of other processes need not know of it. And it cannot lock up: whoever sees a
-/// line stand still for a tenth of a second goes on without, which covers the future that was given its turn and is
-/// never polled again.
+/// version check alone, so commands of other processes need not know of it.
+///
+/// And it cannot lock up. A turn may take as long as the store and the application's code need, but a future that was
+/// given its turn and is never polled again must not hold up the line. So a command that waits for longer than a tenth
+/// of a second asks the one before it for a sign of life, by waking its task; a turn that is not answered for goes on
+/// being waited for no longer.
 #[derive(Debug)]
 pub(crate) struct Turnstile {
     shards: [Mutex<HashMap<StreamId, Arc<Lane>>>; SHARDS],
@@ -29,14 +37,26 @@ pub(crate) struct Turnstile {
 }
 
 const SHARDS: usize = 32;
+
+/// How long to wait before the turn is asked for a sign of life, and for its answer.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The longest that one turn is waited for, whatever it answers: code of the application that never returns.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// The line of one stream.
 #[derive(Debug)]
 struct Lane {
     gate: Semaphore,
-    /// How often somebody went through: the sign of life for those who wait.
+    /// How many turns have ended.
     passed: AtomicU64,
+    /// The task whose turn it is.
+    holder: Mutex<Option<Waker>>,
+    /// It is running just now.
+    running: AtomicBool,
+    /// Signs of life: how many were asked for, and up to which one they were given.
+    asked: AtomicU64,
+    answered: AtomicU64,
 }
 
 /// The right of way on some streams; ends when dropped.
@@ -81,7 +101,8 @@ impl Turnstile {
                 lane: Arc::clone(&lane),
                 through: false,
             });
-            let through = lane.pass().await;
+            // What is passed already is held meanwhile, and asked about.
+            let through = turn.hold(lane.pass()).await;
             if let Some(held) = turn.lanes.last_mut() {
                 held.through = through;
             }
@@ -105,6 +126,10 @@ impl Turnstile {
         let lane = Arc::new(Lane {
             gate: Semaphore::new(1),
             passed: AtomicU64::new(0),
+            holder: Mutex::default(),
+            running: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
         });
         shard.insert(stream.clone(), Arc::clone(&lane));
         lane
@@ -112,7 +137,7 @@ impl Turnstile {
 }
 
 impl Lane {
-    /// Whether the turn came; otherwise nobody moved for too long.
+    /// Whether the turn came; otherwise the one before gave no sign of life.
     async fn pass(&self) -> bool {
         if let Ok(permit) = self.gate.try_acquire() {
             permit.forget();
@@ -121,6 +146,8 @@ impl Lane {
         // One future for the whole wait, which keeps the place in the line.
         let mut acquire = pin!(self.gate.acquire());
         let mut seen = self.passed.load(Relaxed);
+        let mut since = Instant::now();
+        let mut asked: Option<u64> = None;
         loop {
             match tokio::time::timeout(PATIENCE, acquire.as_mut()).await {
                 Ok(Ok(permit)) => {
@@ -128,15 +155,64 @@ impl Lane {
                     return true;
                 }
                 Ok(Err(_)) => return false,
-                Err(_) => {
-                    let now = self.passed.load(Relaxed);
-                    if now == seen {
-                        return false;
-                    }
-                    seen = now;
-                }
+                Err(_) => {}
+            }
+            let passed = self.passed.load(Relaxed);
+            if passed != seen {
+                (seen, since, asked) = (passed, Instant::now(), None);
+                continue;
+            }
+            let running = self.running.load(Acquire);
+            let unanswered = asked.is_some_and(|asked| self.answered.load(Acquire) < asked);
+            if (unanswered && !running) || since.elapsed() >= LONGEST {
+                return false;
+            }
+            if !unanswered {
+                asked = Some(self.asked.fetch_add(1, Release) + 1);
+            }
+            if let Some(holder) = self.holder().as_ref() {
+                holder.wake_by_ref();
             }
         }
+    }
+
+    fn holder(&self) -> MutexGuard<'_, Option<Waker>> {
+        // It is replaced whole.
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task whose turn it is runs: it answers what was asked, and is woken for what is asked later.
+    fn answer(&self, cx: &Context<'_>) {
+        let mut holder = self.holder();
+        if !holder
+            .as_ref()
+            .is_some_and(|holder| holder.will_wake(cx.waker()))
+        {
+            *holder = Some(cx.waker().clone());
+        }
+        drop(holder);
+        self.answered.store(self.asked.load(Acquire), Release);
+    }
+}
+
+impl Turn<'_> {
+    /// Does the work of this turn, and gives signs of life meanwhile.
+    pub(crate) async fn hold<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            let held = || self.lanes.iter().filter(|held| held.through);
+            for held in held() {
+                held.lane.answer(cx);
+                held.lane.running.store(true, Release);
+            }
+            // A panic in here ends the turn, too.
+            let polled = work.as_mut().poll(cx);
+            for held in held() {
+                held.lane.running.store(false, Release);
+            }
+            polled
+        })
+        .await
     }
 }
 
@@ -144,6 +220,8 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         for held in self.lanes.drain(..) {
             if held.through {
+                held.lane.running.store(false, Release);
+                held.lane.holder().take();
                 held.lane.passed.fetch_add(1, Relaxed);
                 held.lane.gate.add_permits(1);
             }
@@ -200,6 +278,51 @@ mod tests {
         }
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
         assert_eq!(lines(&turnstile), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_takes_long_is_waited_for_while_it_lives() {
+        let turnstile = Arc::new(Turnstile::new());
+        let turns: Vec<_> = (0..4)
+            .map(|_| {
+                let turnstile = Arc::clone(&turnstile);
+                tokio::spawn(async move {
+                    let turn = turnstile.enter(&[stream("a")]).await;
+                    turn.hold(tokio::time::sleep(50 * PATIENCE)).await;
+                    turn.lanes.iter().all(|held| held.through)
+                })
+            })
+            .collect();
+        for turn in turns {
+            assert!(turn.await.unwrap(), "a living turn was passed by");
+        }
+        assert_eq!(lines(&turnstile), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_waits_in_another_line_is_waited_for() {
+        let turnstile = Arc::new(Turnstile::new());
+        let first = {
+            let turnstile = Arc::clone(&turnstile);
+            tokio::spawn(async move {
+                let turn = turnstile.enter(&[stream("b")]).await;
+                turn.hold(tokio::time::sleep(20 * PATIENCE)).await;
+            })
+        };
+        tokio::task::yield_now().await;
+        let enter = |names: &'static [&'static str]| {
+            let turnstile = Arc::clone(&turnstile);
+            tokio::spawn(async move {
+                let names: Vec<_> = names.iter().map(|name| stream(name)).collect();
+                let turn = turnstile.enter(&names).await;
+                turn.lanes.iter().all(|held| held.through)
+            })
+        };
+        let both = enter(&["a", "b"]);
+        tokio::task::yield_now().await;
+        let behind = enter(&["a"]);
+        assert!(both.await.unwrap() && behind.await.unwrap());
+        first.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

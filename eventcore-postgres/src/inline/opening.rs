@@ -7,11 +7,11 @@ use eventcore::{
     projection::{Divisions, Inline, Owner, ProjectionId},
     store::{StoreError, StoreErrorKind},
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
 
 use super::{Failure, Inlines, not_taken, pass::Pass, refused};
-use crate::{connection, errors::store_error};
+use crate::{errors::store_error, mode::Mode, sessions::Sessions};
 
 const OPERATION: &str = "open the store";
 
@@ -35,7 +35,7 @@ FROM {schema}.claim_partition($1, $2, 0, 1, $3, $4, $5, NULL, NULL, NULL)";
 impl Inlines {
     /// Makes the models' projections inline ones, with all events that they lack; all of them or none. To be called in
     /// a task.
-    pub(crate) async fn open(&self, pool: &PgPool) -> Result<(), StoreError> {
+    pub(crate) async fn open(&self, sessions: &Sessions) -> Result<(), StoreError> {
         let mut names = BTreeSet::new();
         for model in &self.models {
             if !names.insert(&model.id().name) {
@@ -43,24 +43,24 @@ impl Inlines {
                 return Err(refused(model.id(), StoreErrorKind::Other, why));
             }
         }
-        let acquired = pool.acquire().await;
-        let mut connection = acquired.map_err(|error| store_error(OPERATION, error))?;
-        let opened = self.transact_open(&mut connection).await;
+        let taken = sessions.take().await;
+        let mut session = taken.map_err(|error| store_error(OPERATION, error))?;
+        let opened = self.transact_open(session.mode(), &mut session).await;
         let result = match opened {
             Ok(()) => Ok(()),
             Err(Failure::Sql(error)) => Err(error),
-            Err(Failure::Store(error)) => {
-                connection::done(pool, connection, &Ok(()));
-                return Err(error);
-            }
+            Err(Failure::Store(error)) => return Err(error),
         };
-        connection::done(pool, connection, &result);
+        sessions.done(session, &result);
         result.map_err(|error| store_error(OPERATION, error))
     }
 
-    async fn transact_open(&self, connection: &mut PgConnection) -> Result<(), Failure> {
-        let begun = connection.begin_with(AssertSqlSafe(self.begin.clone()));
-        let mut transaction = self.mode.patiently(begun).await?;
+    async fn transact_open(
+        &self,
+        mode: Mode,
+        connection: &mut PgConnection,
+    ) -> Result<(), Failure> {
+        let mut transaction = mode.begin(connection, &self.settings).await?;
         let opened = self.open_in(&mut transaction).await;
         let ended = match &opened {
             Ok(()) => self.mode.patiently(transaction.commit()).await,

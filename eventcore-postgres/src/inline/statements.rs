@@ -13,7 +13,7 @@ use super::{
     pass::{Document, Pass, Standing},
 };
 use crate::{
-    connection::Mode,
+    mode::Mode,
     options::SchemaName,
     row::{Rows, columns_of},
 };

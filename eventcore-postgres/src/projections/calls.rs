@@ -6,25 +6,23 @@ use eventcore::{
     projection::{Lease, ProjectionId, ProjectionStoreError},
     store::StoreError,
 };
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgRow};
+use sqlx::{AssertSqlSafe, postgres::PgRow};
 
+pub(super) use crate::mode::Statement;
 use crate::{
-    connection::{self, Mode},
     errors::store_error,
     options::SchemaName,
+    sessions::{Session, Sessions},
 };
-
-pub(super) type Statement<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;
 
 /// Longer than any process lives; a lease for ever would overflow the clock.
 const AGES: Duration = Duration::from_hours(24 * 365 * 100);
 
-/// The pool, and how statements are written and sent.
+/// The connections, and how statements are written and sent.
 #[derive(Debug)]
 pub(super) struct Calls {
-    pub(super) pool: PgPool,
+    pub(super) sessions: Sessions,
     pub(super) schema: SchemaName,
-    pub(super) mode: Mode,
 }
 
 impl Calls {
@@ -33,41 +31,38 @@ impl Calls {
         AssertSqlSafe(self.schema.fill(text))
     }
 
-    pub(super) async fn acquire(
-        &self,
-        operation: &'static str,
-    ) -> Result<PoolConnection<Postgres>, StoreError> {
-        let acquired = self.pool.acquire().await;
-        acquired.map_err(|error| store_error(operation, error))
+    pub(super) async fn take(&self, operation: &'static str) -> Result<Session, StoreError> {
+        let taken = self.sessions.take().await;
+        taken.map_err(|error| store_error(operation, error))
     }
 
     /// After a call: the connection goes back, or away.
     pub(super) fn done<T>(
         &self,
         operation: &'static str,
-        connection: PoolConnection<Postgres>,
+        session: Session,
         result: Result<T, sqlx::Error>,
     ) -> Result<T, ProjectionStoreError> {
-        connection::done(&self.pool, connection, &result);
+        self.sessions.done(session, &result);
         result.map_err(|error| store_error(operation, error).into())
     }
 
     /// One statement that only reads.
     pub(super) async fn read(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         statement: Statement<'_>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        self.mode.read(connection, statement).await
+        session.mode().read(session, statement).await
     }
 
     /// One statement that writes: committed when this is back.
     pub(super) async fn write(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         statement: Statement<'_>,
     ) -> Result<PgRow, sqlx::Error> {
-        self.mode.append(connection, statement).await
+        session.mode().write(session, statement).await
     }
 }
 

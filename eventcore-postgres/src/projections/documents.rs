@@ -1,9 +1,10 @@
 //! Documents by key.
 
 use eventcore::projection::{DocumentKey, Lease, ProjectionName};
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{Row, postgres::PgRow};
 
 use super::calls::{Calls, Statement, decode};
+use crate::sessions::Session;
 
 /// What the documents of the active version of $1 are kept under.
 pub(super) const ACTIVE: &str = "(
@@ -19,13 +20,13 @@ impl Calls {
     /// Documents of the active version, in the order of the keys.
     pub(super) async fn documents(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         name: &ProjectionName,
         keys: &[DocumentKey],
     ) -> Result<Vec<Option<String>>, sqlx::Error> {
         let sql = self.sql(&by_key(ACTIVE));
         let statement = sqlx::query(sql).bind(name.as_str()).bind(texts(keys));
-        let rows = self.read(connection, statement).await?;
+        let rows = self.read(session, statement).await?;
         in_order(keys.len(), &rows)
     }
 

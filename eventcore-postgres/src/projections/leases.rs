@@ -9,12 +9,13 @@ use eventcore::{
         ProjectionName, Standing, Witness,
     },
 };
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::calls::{
     Calls, decode, micros, of_lease, of_projection, partition_number, small, without_nul,
 };
+use crate::sessions::Session;
 
 /// How often a division is worked out anew because others were faster.
 const TRIES: usize = 16;
@@ -36,7 +37,7 @@ impl Calls {
     /// Asks for a lease.
     pub(super) async fn claim(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         claim: &Claim,
     ) -> Result<Claimed, sqlx::Error> {
         let mut seen: Option<Seen> = None;
@@ -44,7 +45,7 @@ impl Calls {
         for _ in 0..TRIES {
             let divisions = seen.as_ref().map(divide).transpose()?;
             let row = self
-                .ask(connection, claim, seen.as_ref(), divisions.as_deref())
+                .ask(session, claim, seen.as_ref(), divisions.as_deref())
                 .await?;
             partitions = parts(row.try_get("o_partitions")?)?;
             match row.try_get("o_outcome")? {
@@ -80,7 +81,7 @@ impl Calls {
 
     async fn ask(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         claim: &Claim,
         seen: Option<&Seen>,
         divisions: Option<&str>,
@@ -97,13 +98,13 @@ impl Calls {
             .bind(seen.map(|seen| seen.positions.as_slice()))
             .bind(seen.map(|seen| seen.divisions.as_str()))
             .bind(divisions);
-        self.write(connection, statement).await
+        self.write(session, statement).await
     }
 
     /// Renews a lease; says whether it is still the last one.
     pub(super) async fn renew(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         lease: &Lease,
     ) -> Result<bool, sqlx::Error> {
         let sql = "WITH renewed AS (
@@ -116,13 +117,13 @@ impl Calls {
             .bind(lease.owner.id)
             .bind(label(&lease.owner))
             .bind(micros(lease.ttl));
-        self.write(connection, statement).await?.try_get(0)
+        self.write(session, statement).await?.try_get(0)
     }
 
     /// Ends a lease, if it is still the last one.
     pub(super) async fn release(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         lease: &Lease,
     ) -> Result<(), sqlx::Error> {
         let sql = "WITH released AS (
@@ -132,13 +133,13 @@ impl Calls {
                  RETURNING 1
              ) SELECT EXISTS (SELECT FROM released)";
         let statement = of_lease(sqlx::query(self.sql(sql)), lease);
-        self.write(connection, statement).await.map(drop)
+        self.write(session, statement).await.map(drop)
     }
 
     /// Where all versions and partitions of a projection stand.
     pub(super) async fn standings(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         name: &ProjectionName,
     ) -> Result<Vec<Standing>, sqlx::Error> {
         let sql = "SELECT v.version, p.partition, v.partitions, n.active = v.version AS active,
@@ -154,17 +155,17 @@ impl Calls {
              JOIN {schema}.projection_partitions p ON p.name = v.name AND p.version = v.version
              WHERE n.name = $1 ORDER BY v.version, p.partition";
         let statement = sqlx::query(self.sql(sql)).bind(name.as_str());
-        let rows = self.read(connection, statement).await?;
+        let rows = self.read(session, statement).await?;
         rows.iter().map(|row| standing(row, name)).collect()
     }
 
     /// All names.
     pub(super) async fn names(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
     ) -> Result<Vec<ProjectionName>, sqlx::Error> {
         let sql = "SELECT name FROM {schema}.projections ORDER BY name";
-        let rows = self.read(connection, sqlx::query(self.sql(sql))).await?;
+        let rows = self.read(session, sqlx::query(self.sql(sql))).await?;
         let name =
             |row: &PgRow| ProjectionName::try_new(row.try_get::<&str, _>(0)?).map_err(decode);
         rows.iter().map(name).collect()
@@ -173,23 +174,23 @@ impl Calls {
     /// Puts a version back to the start of the log.
     pub(super) async fn reset(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         projection: &ProjectionId,
     ) -> Result<(), sqlx::Error> {
         let sql = "SELECT {schema}.reset_projection($1, $2)";
         let statement = of_projection(sqlx::query(self.sql(sql)), projection);
-        self.write(connection, statement).await.map(drop)
+        self.write(session, statement).await.map(drop)
     }
 
     /// Forgets a version; says no if that may not be.
     pub(super) async fn remove(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         projection: &ProjectionId,
     ) -> Result<bool, sqlx::Error> {
         let sql = "SELECT {schema}.remove_projection($1, $2)";
         let statement = of_projection(sqlx::query(self.sql(sql)), projection);
-        self.write(connection, statement).await?.try_get(0)
+        self.write(session, statement).await?.try_get(0)
     }
 }
 

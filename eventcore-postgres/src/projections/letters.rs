@@ -6,10 +6,11 @@ use eventcore::{
     EventId, GlobalPosition, StreamId, Timestamp,
     projection::{DeadLetter, Fate, Lease, ProjectionId},
 };
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::calls::{Calls, Statement, decode, of_projection, partition_number, small, without_nul};
+use crate::sessions::Session;
 
 /// What a unit does to letters; nothing in place of one that goes.
 pub(super) type LetterChanges = BTreeMap<(GlobalPosition, u32), Option<DeadLetter>>;
@@ -20,7 +21,7 @@ impl Calls {
     /// Letters after a position, by position and partition.
     pub(super) async fn letters(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         projection: &ProjectionId,
         after: &GlobalPosition,
         limit: &usize,
@@ -36,7 +37,7 @@ impl Calls {
         let statement = of_projection(sqlx::query(self.sql(&sql)), projection)
             .bind(after.to_i64())
             .bind(i64::try_from(*limit).unwrap_or(i64::MAX));
-        let rows = self.read(connection, statement).await?;
+        let rows = self.read(session, statement).await?;
         rows.iter().map(letter).collect()
     }
 
@@ -55,7 +56,7 @@ impl Calls {
     /// Marks what waits to be tried again; how many those are.
     pub(super) async fn replay(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         projection: &ProjectionId,
     ) -> Result<u64, sqlx::Error> {
         let sql = "WITH marked AS (
@@ -63,7 +64,7 @@ impl Calls {
                  WHERE name = $1 AND version = $2 AND fate IN ('parked', 'behind') RETURNING 1
              ) SELECT count(*) FROM marked";
         let statement = of_projection(sqlx::query(self.sql(sql)), projection);
-        let marked: i64 = self.write(connection, statement).await?.try_get(0)?;
+        let marked: i64 = self.write(session, statement).await?.try_get(0)?;
         Ok(marked.cast_unsigned())
     }
 }

@@ -1,18 +1,19 @@
 //! Which documents a query asks for, and in which order: said in SQL.
 
 use eventcore::projection::{DocumentKey, DocumentQuery, FieldPath, ProjectionName, RawDocument};
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{Row, postgres::PgRow};
 
 use super::{
     calls::{Calls, decode},
     documents::ACTIVE,
 };
+use crate::sessions::Session;
 
 impl Calls {
     /// Documents of the active version that a query asks for.
     pub(super) async fn query(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session,
         name: &ProjectionName,
         query: &DocumentQuery,
     ) -> Result<Vec<RawDocument>, sqlx::Error> {
@@ -25,7 +26,7 @@ impl Calls {
         for (_, value) in query.conditions() {
             statement = statement.bind(value.to_string());
         }
-        let rows = self.read(connection, statement).await?;
+        let rows = self.read(session, statement).await?;
         rows.iter().map(document).collect()
     }
 }

@@ -17,7 +17,7 @@ use super::{
     documents::in_order,
     leases::label,
     letters::{LetterChanges, LetterColumns, letter},
-    session::Session,
+    transaction::UnitTransaction,
 };
 use crate::{errors::store_error, store::in_a_task};
 
@@ -38,7 +38,7 @@ pub struct PostgresUnit {
     lease: Lease,
     documents: BTreeMap<DocumentKey, Option<String>>,
     letters: LetterChanges,
-    session: Option<Session>,
+    session: Option<UnitTransaction>,
 }
 
 impl PostgresUnit {
@@ -85,7 +85,7 @@ impl PostgresUnit {
         } else {
             let (calls, ttl) = (Arc::clone(&self.calls), self.lease.ttl);
             // Whoever is not there any more to take the transaction drops it, which rolls it back.
-            in_a_task(USE, Session::begin(calls, USE, ttl)).await?
+            in_a_task(USE, UnitTransaction::begin(calls, USE, ttl)).await?
         };
         let connection = self.session.insert(session).connection();
         connection.map_err(|error| store_error(USE, error).into())
@@ -102,9 +102,9 @@ impl PostgresUnit {
         }
         let calls = Arc::clone(&self.calls);
         in_a_task(USE, async move {
-            let mut connection = calls.acquire(USE).await?;
-            let rows = calls.read(&mut connection, statement).await;
-            calls.done(USE, connection, rows)
+            let mut session = calls.take(USE).await?;
+            let rows = calls.read(&mut session, statement).await;
+            calls.done(USE, session, rows)
         })
         .await
     }
@@ -146,15 +146,15 @@ impl PostgresUnit {
     /// To be called in a task.
     async fn finish(mut self, progress: Progress) -> Result<(), ProjectionStoreError> {
         let session = self.session.take();
-        let unit = session.as_ref().map_or("", Session::name);
+        let unit = session.as_ref().map_or("", UnitTransaction::name);
         let documents = mem::take(&mut self.documents);
         let letters = LetterColumns::new(&self.letters);
         let statement = self.commit_call(unit, documents, letters, progress);
         let Some(mut session) = session else {
-            let mut connection = self.calls.acquire(COMMIT).await?;
-            let row = self.calls.write(&mut connection, statement).await;
+            let mut session = self.calls.take(COMMIT).await?;
+            let row = self.calls.write(&mut session, statement).await;
             let led = row.and_then(|row| row.try_get(0));
-            return self.fenced_unless(self.calls.done(COMMIT, connection, led)?);
+            return self.fenced_unless(self.calls.done(COMMIT, session, led)?);
         };
         let rows = session.run(statement).await;
         let led = rows.and_then(|rows| rows.first().map_or(Ok(false), |row| row.try_get(0)));

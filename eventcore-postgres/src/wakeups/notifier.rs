@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{Error, PgPool, Postgres, pool::PoolConnection};
+use sqlx::Error;
 use tokio::time::sleep;
 
 use super::Bell;
-use crate::connection::{self, Mode};
+use crate::sessions::Sessions;
 
 /// Others are told at once when there was nothing to tell before, and this often at most.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -16,17 +16,15 @@ const AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// The task that tells.
 pub(super) struct Notifier {
-    pool: PgPool,
-    mode: Mode,
+    sessions: Sessions,
     channel: String,
     own: String,
 }
 
 impl Notifier {
-    pub(super) fn new(pool: PgPool, mode: Mode, channel: &str, own: &str) -> Self {
+    pub(super) fn new(sessions: Sessions, channel: &str, own: &str) -> Self {
         Self {
-            pool,
-            mode,
+            sessions,
             channel: channel.to_owned(),
             own: own.to_owned(),
         }
@@ -56,26 +54,16 @@ impl Notifier {
     }
 
     async fn tell(&self) -> Result<bool, Error> {
-        let Some(mut connection) = self.connection().await? else {
+        // One that no other call waits for.
+        let Some(mut session) = self.sessions.take_spare().await? else {
             return Ok(false);
         };
-        // Nobody waits for this to be on the disk: whoever is told reads what was committed before.
+        // It need not be on the disk: what is read after it was committed before.
         let sql = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
         let statement = sqlx::query(sql).bind(&self.channel).bind(&self.own);
-        let told = self.mode.append(&mut connection, statement).await;
-        connection::done(&self.pool, connection, &told);
+        let told = session.mode().write(&mut session, statement).await;
+        self.sessions.done(session, &told);
         told.map(|_| true)
-    }
-
-    /// One that nobody has to wait for.
-    async fn connection(&self) -> Result<Option<PoolConnection<Postgres>>, Error> {
-        if let Some(connection) = self.pool.try_acquire() {
-            return Ok(Some(connection));
-        }
-        if self.pool.size() < self.pool.options().get_max_connections() {
-            return self.pool.acquire().await.map(Some);
-        }
-        Ok(None)
     }
 }
 

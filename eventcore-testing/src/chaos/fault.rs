@@ -44,7 +44,8 @@ pub enum Operation {
     Read,
     /// [`EventStore::append`](eventcore::EventStore::append).
     Append,
-    /// [`EventStore::find_receipt`](eventcore::EventStore::find_receipt).
+    /// [`EventStore::find_receipt`](eventcore::EventStore::find_receipt), and
+    /// [`EventStore::committed_receipt`](eventcore::EventStore::committed_receipt).
     FindReceipt,
     /// [`EventStore::read_all`](eventcore::EventStore::read_all).
     ReadAll,

@@ -72,6 +72,12 @@ impl<B: Broken> EventStore for Read<B> {
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
         self.inner.find_receipt(key).await
     }
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        self.inner.committed_receipt(key).await
+    }
     async fn read_all(
         &self,
         after: GlobalPosition,

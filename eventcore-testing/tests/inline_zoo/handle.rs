@@ -178,6 +178,13 @@ impl EventStore for Handle {
         self.made.events.find_receipt(key).await
     }
 
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        self.made.events.committed_receipt(key).await
+    }
+
     async fn read_all(
         &self,
         after: GlobalPosition,

@@ -117,39 +117,40 @@ specimens! {
                 let other = StoreErrorKind::Other;
                 return Err(StoreError::new("read", other, "no connection is left").into());
             }
-            let StreamRead { versions, mut events } = self.inner.read(streams).await?;
+            let StreamRead { versions, witnesses, mut events } = self.inner.read(streams).await?;
             let first = events.next_chunk().await?.unwrap_or_default();
             let permits = Arc::clone(&self.permits);
             let later = futures_util::stream::once(async move {
                 permits.0.fetch_add(1, SeqCst);
                 events.collect().await
             });
-            Ok(StreamRead { versions, events: EventChunks::streaming(first, later) })
+            Ok(StreamRead { versions, witnesses, events: EventChunks::streaming(first, later) })
         }
     }
 
     /// Reads one stream after the other.
     ReadsStreamByStream {} => {
         async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
-            let (mut versions, mut events) = (Vec::new(), Vec::new());
+            let (mut versions, mut witnesses, mut events) = (Vec::new(), Vec::new(), Vec::new());
             for stream in streams {
                 let one = self.inner.read(std::slice::from_ref(stream)).await?;
                 versions.extend(one.versions);
+                witnesses.extend(one.witnesses);
                 events.extend(one.events.collect().await?);
                 dawdle().await;
             }
             events.sort_by_key(eventcore::RecordedEvent::position);
-            Ok(StreamRead { versions, events: EventChunks::ready(events) })
+            Ok(StreamRead { versions, witnesses, events: EventChunks::ready(events) })
         }
     }
 
     /// Takes the versions first and the events later.
     ReadsVersionsFirst {} => {
         async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
-            let versions = self.inner.read(streams).await?.versions;
+            let StreamRead { versions, witnesses, .. } = self.inner.read(streams).await?;
             dawdle().await;
             let events = self.inner.read(streams).await?.events;
-            Ok(StreamRead { versions, events })
+            Ok(StreamRead { versions, witnesses, events })
         }
     }
 
@@ -164,7 +165,7 @@ specimens! {
                 let now = inner.read(&streams).await?.events.collect().await?;
                 Ok(now.into_iter().skip(skip).collect())
             });
-            Ok(StreamRead { versions: read.versions, events: EventChunks::streaming(first, later) })
+            Ok(StreamRead { events: EventChunks::streaming(first, later), ..read })
         }
     }
 

@@ -40,6 +40,13 @@ pub(crate) trait Specimen: Default + Send + Sync + 'static {
         self.inner().find_receipt(key).await
     }
 
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        self.find_receipt(key).await
+    }
+
     async fn read_all(
         &self,
         after: GlobalPosition,
@@ -70,6 +77,12 @@ impl<S: Specimen> EventStore for Caged<S> {
     }
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
         self.0.find_receipt(key).await
+    }
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        self.0.committed_receipt(key).await
     }
     async fn read_all(
         &self,
@@ -216,6 +229,7 @@ pub(crate) async fn changed(
 ) -> StreamRead {
     StreamRead {
         versions: read.versions,
+        witnesses: read.witnesses,
         events: EventChunks::ready(change(read.events.collect().await.unwrap())),
     }
 }

@@ -221,14 +221,15 @@ specimens! {
     /// Returns a stream as often as it was asked for.
     RepeatsStreamsAskedForTwice {} => {
         async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
-            let (mut versions, mut events) = (Vec::new(), Vec::new());
+            let (mut versions, mut witnesses, mut events) = (Vec::new(), Vec::new(), Vec::new());
             for stream in streams {
                 let one = self.inner.read(std::slice::from_ref(stream)).await?;
                 versions.extend(one.versions);
+                witnesses.extend(one.witnesses);
                 events.extend(one.events.collect().await?);
             }
             events.sort_by_key(RecordedEvent::position);
-            Ok(StreamRead { versions, events: EventChunks::ready(events) })
+            Ok(StreamRead { versions, witnesses, events: EventChunks::ready(events) })
         }
     }
 

@@ -137,6 +137,8 @@ impl<E: Event> StreamState for Plain<E> {
 pub trait AnyFold: Send + Sync {
     fn apply(&mut self, event: RecordedEvent) -> Result<(), DecodeError>;
     fn share(&self) -> SharedState;
+    /// The bytes of memory that it takes when so many bytes of payload were folded into it.
+    fn weight(&self, folded: usize) -> usize;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
 
@@ -152,6 +154,15 @@ impl<F: Fold> AnyFold for Cell<F> {
 
     fn share(&self) -> SharedState {
         Arc::clone(&self.0) as SharedState
+    }
+
+    fn weight(&self, folded: usize) -> usize {
+        let heap = match self.0.heap_size() {
+            Some(told) => told,
+            None if std::mem::needs_drop::<F>() => folded,
+            None => 0,
+        };
+        size_of::<F>().saturating_add(heap)
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {

@@ -5,11 +5,14 @@ use super::{
     slot::{Index, Slot, mixed_up},
 };
 use crate::{
-    CommandError, CommandLogic, EventStore, RecordedEvent, StreamId,
+    CommandError, CommandLogic, EventId, EventStore, RecordedEvent, StreamId, StreamVersion,
     command::{Declarations, Declared, Discovery, LoadedView, NewEvents},
     fold_cache::FoldCache,
-    store::{Conflict, Expectation, ReadFrom, StreamRead},
+    store::{Conflict, EventChunks, Expectation, ReadFrom},
 };
+
+/// The version of a stream, and the event at the place from which it was read.
+type Head = (StreamVersion, Option<EventId>);
 
 /// The most events of plain streams that are kept to fold them again after a discovery.
 const MAX_KEPT: usize = 100_000;
@@ -139,30 +142,35 @@ impl<C: CommandLogic> Known<'_, C> {
                 .extend(new.map(|declared| Slot::open(declared, cache)));
             Ok::<_, CommandError>(())
         })?;
-        let requests: Vec<ReadFrom> = self.slots.iter().map(Slot::request).collect();
-        let read = store.read(&requests).await;
-        let StreamRead {
-            versions,
-            mut events,
-        } = read.map_err(CommandError::Read)?;
-        if versions.len() != requests.len() {
-            let text = format!(
-                "{} streams were asked for, {} came",
-                requests.len(),
-                versions.len()
-            );
-            return Err(mixed_up(text).into());
-        }
-        let (known, new) = self.slots.split_at_mut(first_new);
-        let (before, now) = versions.split_at(first_new);
-        let moved = known
-            .iter()
-            .zip(before)
-            .filter_map(|(slot, actual)| slot.moved_to(*actual));
-        let read = new.iter_mut().zip(now);
-        let shorter = read.filter_map(|(slot, actual)| slot.read_to(*actual, cache));
-        if let Some(conflict) = Conflict::new(moved.chain(shorter).collect()) {
-            return Err(Undecided::Torn(conflict));
+        let (mut events, heads) = loop {
+            let (events, heads) = self.ask(store).await?;
+            let (known, new) = self.slots.split_at_mut(first_new);
+            let (before, now) = heads.split_at(first_new);
+            let moved = known
+                .iter()
+                .zip(before)
+                .filter_map(|(slot, (actual, witness))| slot.moved_to(*actual, *witness));
+            if let Some(conflict) = Conflict::new(moved.collect()) {
+                return Err(Undecided::Torn(conflict));
+            }
+            let mut replaced = false;
+            guarded("apply", || {
+                for (slot, (actual, witness)) in new.iter_mut().zip(now) {
+                    if !slot.is_known_by(*actual, *witness) {
+                        slot.restart(cache);
+                        replaced = true;
+                    }
+                }
+                Ok::<_, CommandError>(())
+            })?;
+            // From its beginning every stream is known, so this is the second time at most.
+            if !replaced {
+                break (events, heads);
+            }
+        };
+        let new = &mut self.slots[first_new..];
+        for (slot, (actual, _)) in new.iter_mut().zip(&heads[first_new..]) {
+            slot.read_to(*actual);
         }
         let index = Index::of(new);
         while let Some(chunk) = events.next_chunk().await.map_err(CommandError::Read)? {
@@ -187,6 +195,27 @@ impl<C: CommandLogic> Known<'_, C> {
             self.fold_kept()?;
         }
         Ok(())
+    }
+
+    /// Reads what is not known yet of all streams, with the version of each and the event at the place up to which it
+    /// is known.
+    async fn ask<S: EventStore + ?Sized>(
+        &self,
+        store: &S,
+    ) -> Result<(EventChunks, Vec<Head>), CommandError> {
+        let requests: Vec<ReadFrom> = self.slots.iter().map(Slot::request).collect();
+        let read = store.read(&requests).await.map_err(CommandError::Read)?;
+        if read.versions.len() != requests.len() || read.witnesses.len() != requests.len() {
+            let text = format!(
+                "{} streams were asked for, {} versions and {} witnesses came",
+                requests.len(),
+                read.versions.len(),
+                read.witnesses.len()
+            );
+            return Err(mixed_up(text));
+        }
+        let heads = read.versions.into_iter().zip(read.witnesses);
+        Ok((read.events, heads.collect()))
     }
 
     /// Folds the events of all plain streams anew, in global order.

@@ -108,7 +108,8 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 .before_append(attempts, self.store.commons().turnstile().enter(&lines))
                 .await?;
             attempts += 1;
-            let again = match self.attempt(attempts, declared, &mut lines).await? {
+            let attempt = turn.hold(self.attempt(attempts, declared, &mut lines));
+            let again = match attempt.await? {
                 Ok(receipt) => return Ok(CommandReceipt::new(receipt, attempts)),
                 Err(again) => again,
             };
@@ -247,7 +248,10 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let error = match self.before_append(0, self.store.find_receipt(key)).await? {
+            let error = match self
+                .before_append(0, self.store.committed_receipt(key))
+                .await?
+            {
                 Ok(None) => return Ok(None),
                 Ok(Some(kept)) if kept.fingerprint == *fingerprint => {
                     return Ok(Some(kept.receipt));

@@ -1,11 +1,11 @@
 //! A stream of a command while it is read: what is known of it, and how to go on.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    CommandError, RecordedEvent, StreamId, StreamVersion,
+    CommandError, EventId, RecordedEvent, StreamId, StreamVersion,
     command::{AnyFold, Declared, LoadedView},
-    fold_cache::{FoldCache, FoldKey},
+    fold_cache::{FoldCache, FoldKey, KeptState},
     store::{Expectation, ReadFrom, StoreError, StoreErrorKind, StreamConflict},
 };
 
@@ -14,45 +14,63 @@ pub(super) struct Slot {
     pub(super) declared: Declared,
     /// What must hold at commit; before the stream is read, the version of what is known of it.
     version: StreamVersion,
-    /// The version up to which events have come.
+    /// The version up to which events have come, and the event there.
     reached: StreamVersion,
+    last: Option<EventId>,
     fold: Option<Fold>,
 }
 
 struct Fold {
     state: Box<dyn AnyFold>,
     key: FoldKey,
+    /// Bytes of payload in the state.
+    folded: usize,
     changed: bool,
 }
 
 impl Slot {
     /// A stream to be read, from the state on that is known of it.
     pub(super) fn open(declared: Declared, cache: &FoldCache) -> Self {
-        let mut version = StreamVersion::EMPTY;
-        let fold = declared.fold.map(|fold| {
-            let key = ((fold.id)(), declared.id.clone());
-            let known = cache
-                .get(&key)
-                .and_then(|(at, state)| Some((at, (fold.resume)(state)?)));
-            let state = match known {
-                Some((at, state)) => {
-                    version = at;
-                    state
-                }
-                None => (fold.start)(),
-            };
-            Fold {
-                state,
-                key,
-                changed: false,
-            }
-        });
-        Self {
+        let mut slot = Self {
             declared,
-            version,
-            reached: version,
-            fold,
+            version: StreamVersion::EMPTY,
+            reached: StreamVersion::EMPTY,
+            last: None,
+            fold: None,
+        };
+        if let Some(fold) = slot.declared.fold {
+            let key = ((fold.id)(), slot.stream().clone());
+            let kept = cache
+                .get(&key)
+                .and_then(|kept| Some(((fold.resume)(Arc::clone(&kept.state))?, kept)));
+            match kept {
+                Some((state, kept)) => slot.resume(state, key, &kept),
+                None => slot.start((fold.start)(), key),
+            }
         }
+        slot
+    }
+
+    fn resume(&mut self, state: Box<dyn AnyFold>, key: FoldKey, kept: &KeptState) {
+        (self.version, self.reached) = (kept.version, kept.version);
+        self.last = Some(kept.witness);
+        self.fold = Some(Fold {
+            state,
+            key,
+            folded: kept.folded,
+            changed: false,
+        });
+    }
+
+    fn start(&mut self, state: Box<dyn AnyFold>, key: FoldKey) {
+        (self.version, self.reached) = (StreamVersion::EMPTY, StreamVersion::EMPTY);
+        self.last = None;
+        self.fold = Some(Fold {
+            state,
+            key,
+            folded: 0,
+            changed: false,
+        });
     }
 
     pub(super) fn stream(&self) -> &StreamId {
@@ -72,26 +90,32 @@ impl Slot {
         }
     }
 
-    /// A stream that was read before: it must not have moved since.
-    pub(super) fn moved_to(&self, actual: StreamVersion) -> Option<StreamConflict> {
-        (actual != self.version).then(|| self.conflict(actual))
+    /// A stream that was read before: it must not have moved since, nor be another one of the same length.
+    pub(super) fn moved_to(
+        &self,
+        actual: StreamVersion,
+        witness: Option<EventId>,
+    ) -> Option<StreamConflict> {
+        (actual != self.version || witness != self.last).then(|| self.conflict(actual))
     }
 
-    /// A stream that is read now. One that is shorter than what is known of it is not the one that was known: the log
-    /// was replaced under a running program.
-    pub(super) fn read_to(
-        &mut self,
-        actual: StreamVersion,
-        cache: &FoldCache,
-    ) -> Option<StreamConflict> {
-        if actual < self.version {
-            if let Some(fold) = &self.fold {
-                cache.forget(&fold.key);
-            }
-            return Some(self.conflict(actual));
+    /// Whether what is known of a stream is of the log that is read now. Otherwise the log was replaced under a
+    /// running program, and the stream is to be folded from its beginning.
+    pub(super) fn is_known_by(&self, actual: StreamVersion, witness: Option<EventId>) -> bool {
+        self.version.is_empty() || (actual >= self.version && witness == self.last)
+    }
+
+    /// Forgets what was known of the stream.
+    pub(super) fn restart(&mut self, cache: &FoldCache) {
+        if let (Some(fold), Some(kind)) = (self.fold.take(), self.declared.fold) {
+            cache.forget(&fold.key);
+            self.start((kind.start)(), fold.key);
         }
+    }
+
+    /// A stream that is read now, up to this version.
+    pub(super) fn read_to(&mut self, actual: StreamVersion) {
         self.version = actual;
-        None
     }
 
     /// Whether all events have come that the stream's version promised.
@@ -135,6 +159,7 @@ impl Slot {
             )));
         }
         self.reached = next;
+        self.last = Some(event.id());
         let Some(fold) = &mut self.fold else {
             return Ok(Some(event));
         };
@@ -143,15 +168,24 @@ impl Slot {
             cache.forget(&fold.key);
             fold.changed = true;
         }
+        fold.folded = fold.folded.saturating_add(event.encoded().payload().len());
         fold.state.apply(event)?;
         Ok(None)
     }
 
     /// Everything was folded: the state is kept for the next command, and becomes a view.
     pub(super) fn take_view(&mut self, slot: usize, cache: &FoldCache) -> LoadedView {
+        let last = self.last;
         let fold = self.fold.take().map(|fold| {
-            if fold.changed {
-                cache.put(fold.key, self.version, fold.state.share());
+            if let Some(witness) = last.filter(|_| fold.changed) {
+                let kept = KeptState {
+                    version: self.version,
+                    witness,
+                    state: fold.state.share(),
+                    folded: fold.folded,
+                    weight: fold.state.weight(fold.folded),
+                };
+                cache.put(fold.key, kept);
             }
             fold.state
         });

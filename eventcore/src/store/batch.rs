@@ -4,9 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use uuid::Uuid;
 
+use super::{AppendReceipt, AppendedEvent, RecordedEvent, RecordedFields};
 use crate::{
-    CausationId, CorrelationId, EncodedEvent, EventId, IdempotencyKey, StreamId, StreamVersion,
-    Timestamp,
+    CausationId, CorrelationId, EncodedEvent, EventId, GlobalPosition, IdempotencyKey, StreamId,
+    StreamVersion, Timestamp,
 };
 
 /// A version that a stream must have at the moment of commit.
@@ -61,6 +62,7 @@ struct Parts {
     causation_id: Option<CausationId>,
     metadata: Option<Arc<str>>,
     recorded_at: Timestamp,
+    bytes: usize,
 }
 
 impl AppendBatch {
@@ -82,6 +84,7 @@ impl AppendBatch {
                 causation_id: None,
                 metadata: None,
                 recorded_at: Timestamp::now(),
+                bytes: 0,
             },
             index: HashMap::new(),
         }
@@ -123,9 +126,85 @@ impl AppendBatch {
         self.0.metadata.as_ref()
     }
 
+    /// The bytes of payload and metadata together, as [`AppendBatch::MAX_BYTES`] bounds them.
+    pub fn stored_bytes(&self) -> usize {
+        self.0.bytes
+    }
+
     /// The time to record.
     pub fn recorded_at(&self) -> Timestamp {
         self.0.recorded_at
+    }
+
+    /// Each event with the version and the position that it gets when the batch is appended behind this end of the
+    /// log: positions are dense, and versions follow the expectations.
+    pub fn places(
+        &self,
+        end: GlobalPosition,
+    ) -> impl Iterator<Item = (&NewEvent, StreamVersion, GlobalPosition)> {
+        let expected = self.0.expectations.iter();
+        let mut versions: Vec<StreamVersion> = expected.map(|expected| expected.version).collect();
+        let mut position = end;
+        self.0.events.iter().map(move |event| {
+            position = position.advanced(1);
+            versions[event.stream] = versions[event.stream].advanced(1);
+            (event, versions[event.stream], position)
+        })
+    }
+
+    /// The events as they stand in the log once they are appended behind this end of it.
+    pub fn recorded(&self, end: GlobalPosition) -> Vec<RecordedEvent> {
+        let record = |(event, version, position): (&NewEvent, _, _)| {
+            RecordedEvent::from(RecordedFields {
+                id: event.id,
+                stream: self.stream_of(event).clone(),
+                version,
+                position,
+                event: event.event.clone(),
+                correlation_id: self.0.correlation_id,
+                causation_id: self.0.causation_id,
+                metadata: self.0.metadata.clone(),
+                recorded_at: self.0.recorded_at,
+            })
+        };
+        self.places(end).map(record).collect()
+    }
+
+    /// The receipt of this batch when it was appended behind this end of the log.
+    pub fn receipt(&self, end: GlobalPosition) -> AppendReceipt {
+        let appended = |(event, version, position): (&NewEvent, _, _)| AppendedEvent {
+            id: event.id,
+            stream: self.stream_of(event).clone(),
+            version,
+            position,
+        };
+        AppendReceipt {
+            events: self.places(end).map(appended).collect(),
+            correlation_id: self.0.correlation_id,
+            replayed: false,
+        }
+    }
+
+    /// Where to look for this batch in a log that may hold it already: the stream, version and identity of its first
+    /// event. A batch with a key is found by that instead.
+    ///
+    /// A store that finds the batch's own event there answers with [`AppendBatch::replayed`] instead of a conflict, so
+    /// that a batch whose outcome is unknown can be sent again, whether it has a key or not.
+    pub fn trace(&self) -> Option<(&StreamId, StreamVersion, EventId)> {
+        if self.0.idempotency.is_some() {
+            return None;
+        }
+        let (event, version, _) = self.places(GlobalPosition::START).next()?;
+        Some((self.stream_of(event), version, event.id))
+    }
+
+    /// The receipt of this batch when its first event was found at this position.
+    pub fn replayed(&self, first: GlobalPosition) -> AppendReceipt {
+        let end = GlobalPosition::try_from(first.get().saturating_sub(1)).unwrap_or_default();
+        AppendReceipt {
+            replayed: true,
+            ..self.receipt(end)
+        }
     }
 }
 
@@ -216,7 +295,7 @@ impl BatchBuilder {
     /// [`BatchError::Empty`] when there is no event and no key whose use is to be recorded, and a variant for each
     /// limit.
     pub fn build(self) -> Result<AppendBatch, BatchError> {
-        let parts = self.parts;
+        let mut parts = self.parts;
         if parts.events.is_empty() && parts.idempotency.is_none() {
             return Err(BatchError::Empty);
         }
@@ -231,6 +310,7 @@ impl BatchBuilder {
         // The metadata is stored with every event.
         let bytes = payloads.saturating_add(metadata.saturating_mul(parts.events.len()));
         at_most("bytes", bytes, AppendBatch::MAX_BYTES)?;
+        parts.bytes = bytes;
         Ok(AppendBatch(Arc::new(parts)))
     }
 }

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use nutype::nutype;
 
 use super::{ReadError, RecordedEvent};
-use crate::{GlobalPosition, StreamId, StreamVersion};
+use crate::{EventId, GlobalPosition, StreamId, StreamVersion};
 
 /// A stream to read, from after a version on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,10 @@ impl ReadFrom {
 pub struct StreamRead {
     /// The version of each stream in the snapshot, in the order in which they were asked for.
     pub versions: Vec<StreamVersion>,
+    /// The event that stands at [`ReadFrom::after`] in each stream, in the same order; `None` where that is the
+    /// beginning, or beyond the stream's end. The witness for a state that was folded up to there: with another event
+    /// in its place, the state is of a log that was replaced.
+    pub witnesses: Vec<Option<EventId>>,
     /// The events of the snapshot, by global position.
     pub events: EventChunks,
 }
@@ -56,6 +60,10 @@ pub struct EventChunks {
 type Chunk = Result<Vec<RecordedEvent>, ReadError>;
 
 impl EventChunks {
+    /// A chunk ends with the event that reaches this number of [bytes](RecordedEvent::stored_bytes), 2 MiB: commands
+    /// read many at the same time.
+    pub const MAX_BYTES: usize = 2 << 20;
+
     /// Events that are all here.
     pub fn ready(events: Vec<RecordedEvent>) -> Self {
         Self {
@@ -150,6 +158,12 @@ impl fmt::Debug for EventChunks {
     )
 )]
 pub struct PageSize(usize);
+
+impl Page {
+    /// A page ends with the event that reaches this number of [bytes](RecordedEvent::stored_bytes), 8 MiB, whatever
+    /// the number of events asked for.
+    pub const MAX_BYTES: usize = 8 << 20;
+}
 
 /// A part of the log.
 #[derive(Clone, Debug, PartialEq)]

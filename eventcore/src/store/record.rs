@@ -56,6 +56,12 @@ impl RecordedEvent {
         self.0.version
     }
 
+    /// The bytes of its payload and its metadata: what bounds of chunks and pages are about.
+    pub fn stored_bytes(&self) -> usize {
+        let metadata = self.0.metadata.as_ref().map_or(0, |text| text.len());
+        self.0.event.payload().len() + metadata
+    }
+
     /// Its place in the store, from 1.
     pub fn position(&self) -> GlobalPosition {
         self.0.position

@@ -100,6 +100,7 @@ impl EventStore for Spy {
         self.seen.lock().unwrap().delivered.push(names.collect());
         Ok(StreamRead {
             versions: read.versions,
+            witnesses: read.witnesses,
             events: EventChunks::ready(events),
         })
     }
@@ -117,6 +118,13 @@ impl EventStore for Spy {
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
         self.inner.find_receipt(key).await
+    }
+
+    async fn committed_receipt(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        self.inner.committed_receipt(key).await
     }
 
     async fn read_all(
