@@ -153,7 +153,7 @@ impl Mode {
 
     /// What begins a transaction. In a shared session it sets the limits, and the plans: those do not depend on
     /// arguments, and one that was made while the tables were small must not outlive that.
-    fn frame(self, access: &str, settings: &str) -> String {
+    pub(crate) fn frame(self, access: &str, settings: &str) -> String {
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED {access}");
         if !self.shared {
             return format!("{begin}{settings}");

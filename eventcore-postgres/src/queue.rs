@@ -190,9 +190,14 @@ impl<J> Queue<J> {
         }
     }
 
+    /// Takes no more jobs.
+    pub(crate) fn shut(&self) {
+        self.closing.store(true, Release);
+    }
+
     /// Takes no more jobs and hands the last one over; says whether it could.
     pub(crate) async fn close(&self, last: J) -> bool {
-        self.closing.store(true, Release);
+        self.shut();
         let sent = timeout(self.limits.stall, self.sender.send(last)).await;
         matches!(sent, Ok(Ok(())))
     }

@@ -111,9 +111,7 @@ pub(crate) async fn check(
     const OPEN: &str = "open the store";
     let failed = |error| store_error(OPEN, error);
     let mut connection = acquire(pool, OPEN).await?;
-    if mode.shared {
-        clear(&mut connection).await.map_err(failed)?;
-    }
+    let mut connection = mode.begin(&mut connection, "").await.map_err(failed)?;
     let version = version(&mut connection, schema).await.map_err(failed)?;
     match usize::try_from(version).unwrap_or(0).cmp(&STEPS.len()) {
         std::cmp::Ordering::Equal => {}

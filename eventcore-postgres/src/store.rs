@@ -176,6 +176,7 @@ impl PostgresEventStore {
     /// Dropping the future does not stop the closing.
     pub async fn close(&self) {
         let shared = &self.shared;
+        shared.reads.shut();
         let told = shared.appends.close(appends::Job::Close).await;
         let mut tasks = shared.tasks.lock().await;
         if let Some(appending) = tasks.first_mut()

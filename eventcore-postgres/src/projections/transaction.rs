@@ -23,8 +23,8 @@ const IDLE: Duration = Duration::from_secs(15);
 
 /// What undoes the settings, roles, locks and tables that SQL of a projection may have left in a session. As `DISCARD
 /// ALL` without forgetting prepared statements, which sqlx keeps count of.
-const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; UNLISTEN *; CLOSE ALL; \
-                     SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; ";
+const RESET: &str = "BEGIN; SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; UNLISTEN *; CLOSE ALL; \
+                     SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; COMMIT; ";
 
 /// A transaction on a connection of its own. Dropped before the end, it is rolled back by a task.
 #[derive(Debug)]
@@ -47,12 +47,13 @@ impl UnitTransaction {
         let idle = milliseconds(ttl.max(IDLE));
         // A transaction that was ended has not its name any more. Its level does not depend on defaults: the row of a
         // partition that another leader changed meanwhile must be seen as it is.
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL eventcore.unit = '{name}'; \
+        let settings = format!(
+            "; SET LOCAL eventcore.unit = '{name}'; \
              SET LOCAL idle_in_transaction_session_timeout = {idle}"
         );
         let mut session = calls.take(operation).await?;
         let mode = session.mode();
+        let begin = mode.frame("", &settings);
         let begun = async {
             if mode.shared {
                 clear(&mut session).await?;

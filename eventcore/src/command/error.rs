@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use crate::{
     DecodeError, EncodeError, IdempotencyKey, MetadataError, StreamId,
-    store::{AppendError, BatchError, Conflict, ReadError, StoreError},
+    store::{AppendBatch, AppendError, BatchError, Conflict, ReadError, StoreError},
 };
 
 /// Why a command did not take effect. Apart from [`CommandError::OutcomeUnknown`], nothing was appended.
@@ -110,13 +110,17 @@ pub enum CommandError {
         /// The key.
         key: IdempotencyKey,
     },
-    /// The events may or may not have been appended; [`EventStore::find_receipt`](crate::EventStore::find_receipt)
-    /// with the key tells once the store can be reached.
+    /// The events may or may not have been appended. Once the store can be reached, running the same command under
+    /// the key, or [appending](crate::EventStore::append) the batch again, makes sure of it: what took effect is
+    /// answered as replayed and not done twice. [`EventStore::find_receipt`](crate::EventStore::find_receipt) with the
+    /// key tells without appending.
     #[error("it is not known whether the command took effect{}", ask_with(key.as_ref()))]
     OutcomeUnknown {
         /// The key to ask with. A command has one when it was given one, when it has a deadline, and on stores over a
-        /// network; without one, look at its streams.
+        /// network.
         key: Option<IdempotencyKey>,
+        /// What was sent. Sent again, it is appended once at most, with or without a key.
+        batch: AppendBatch,
         /// What the store ran into, if it was that and not the deadline.
         source: Option<StoreError>,
     },
@@ -143,8 +147,10 @@ enum Reason {
 }
 
 fn ask_with(key: Option<&IdempotencyKey>) -> String {
-    key.map(|key| format!("; ask with key `{key}`"))
-        .unwrap_or_default()
+    key.map_or_else(
+        || "; append its batch again to find out".to_owned(),
+        |key| format!("; ask with key `{key}`"),
+    )
 }
 
 impl CommandError {

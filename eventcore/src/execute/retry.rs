@@ -19,7 +19,11 @@ use std::time::Duration;
 pub struct RetryPolicy {
     max_attempts: u32,
     backoff: Backoff,
+    store_patience: Duration,
 }
+
+/// As long as a store waits for a connection, unless told otherwise.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Backoff {
@@ -39,6 +43,7 @@ impl RetryPolicy {
         Self {
             max_attempts: 1,
             backoff: Backoff::Fixed(Duration::ZERO),
+            store_patience: STORE_PATIENCE,
         }
     }
 
@@ -47,6 +52,7 @@ impl RetryPolicy {
         Self {
             max_attempts: 10,
             backoff: Backoff::Fixed(wait),
+            store_patience: STORE_PATIENCE,
         }
     }
 
@@ -61,6 +67,7 @@ impl RetryPolicy {
                 base: Duration::from_millis(2),
                 cap: Duration::from_millis(250),
             },
+            store_patience: STORE_PATIENCE,
         }
     }
 
@@ -88,6 +95,21 @@ impl RetryPolicy {
             self.backoff = Backoff::Exponential { base, cap: wait };
         }
         self
+    }
+
+    /// How long errors of the store are tried again, from the beginning of the command: an attempt that fails later
+    /// than that is the last, since the store has waited itself by then. Conflicts are not counted.
+    ///
+    /// Default: 10 seconds.
+    #[must_use]
+    pub const fn store_patience(mut self, patience: Duration) -> Self {
+        self.store_patience = patience;
+        self
+    }
+
+    /// Whether the store may be tried again after this time.
+    pub(crate) fn bears(&self, elapsed: Duration) -> bool {
+        elapsed < self.store_patience
     }
 
     /// The wait after this many attempts, or `None` when it was the last.

@@ -1,6 +1,6 @@
 //! The attempts of one command, and what happens between them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -15,7 +15,8 @@ use crate::{
     Timestamp,
     command::{Declarations, Fingerprint},
     store::{
-        AppendBatch, AppendError, AppendReceipt, BatchError, Conflict, Idempotency, StoreError,
+        AppendBatch, AppendError, AppendReceipt, BatchError, Conflict, Idempotency, ReadError,
+        StoreError,
     },
 };
 
@@ -44,6 +45,7 @@ struct Run<'a, C, S> {
     command: &'a C,
     store: &'a S,
     options: &'a Options,
+    started: Instant,
     deadline: Option<Instant>,
     idempotency: Option<Idempotency>,
     correlation_id: CorrelationId,
@@ -80,13 +82,15 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
             }),
         };
         let metadata = &options.metadata;
+        let started = Instant::now();
         Ok(Self {
             command,
             store,
             options,
+            started,
             deadline: options
                 .deadline
-                .and_then(|after| Instant::now().checked_add(after)),
+                .and_then(|after| started.checked_add(after)),
             idempotency,
             correlation_id: metadata
                 .get_correlation_id()
@@ -101,6 +105,7 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
         let writable = declared.streams.iter().filter(|stream| stream.writable);
         let mut lines: Vec<StreamId> = writable.map(|stream| stream.id.clone()).collect();
         let mut attempts = 0;
+        let mut first: Option<StoreError> = None;
         loop {
             lines.sort_unstable();
             lines.dedup();
@@ -114,8 +119,13 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 Err(again) => again,
             };
             drop(turn);
-            let Some(wait) = self.options.retry.wait_after(attempts, fastrand::f64()) else {
-                return Err(again.give_up(attempts));
+            if let Again::Store(error) = &again
+                && first.is_none()
+            {
+                first = store_error(error).cloned();
+            }
+            let Some(wait) = self.wait_after(attempts, &again) else {
+                return Err(again.give_up(attempts, first.as_ref()));
             };
             if let Again::Conflict(conflict) = &again {
                 // A stream that is only read was written by another; next time wait in its line as well.
@@ -127,6 +137,16 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                     .await?;
             }
         }
+    }
+
+    /// How long to wait before the next attempt; `None` when there is to be none.
+    fn wait_after(&self, attempts: u32, again: &Again) -> Option<Duration> {
+        let bears = match again {
+            Again::Conflict(_) => true,
+            Again::Store(_) => self.options.retry.bears(self.started.elapsed()),
+        };
+        let wait = self.options.retry.wait_after(attempts, fastrand::f64());
+        wait.filter(|_| bears)
     }
 
     async fn attempt(
@@ -195,9 +215,10 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
     /// answer is the outcome.
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, CommandError> {
         let mut tries = 0;
+        let mut first: Option<StoreError> = None;
         loop {
             let cause = match self.until_deadline(self.store.append(batch.clone())).await {
-                None => return Err(self.unknown(None)),
+                None => return Err(self.unknown(batch, first)),
                 Some(Ok(mut receipt)) => {
                     // A batch that was sent twice comes back as a replay of itself.
                     receipt.replayed &= tries == 0 || !is_of(&receipt, &batch);
@@ -207,7 +228,7 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 // Whatever is in the way of this try says nothing about the earlier one.
                 Some(Err(AppendError::Store(cause))) if tries > 0 => {
                     if !cause.is_retriable() {
-                        return Err(self.unknown(Some(cause)));
+                        return Err(self.unknown(batch, Some(cause)));
                     }
                     cause
                 }
@@ -217,9 +238,13 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 Some(Err(error)) => return Err(CommandError::Append(error)),
             };
             tries += 1;
+            let first = &*first.get_or_insert_with(|| cause.clone());
+            let cause = cause.after(tries, first);
+            // Once at least, however long the store took to notice.
+            let bears = tries == 1 || self.options.retry.bears(self.started.elapsed());
             let wait = self.options.retry.wait_after(tries, fastrand::f64());
-            let (Some(wait), Some(_)) = (wait, batch.idempotency()) else {
-                return Err(self.unknown(Some(cause)));
+            let Some(wait) = wait.filter(|_| bears) else {
+                return Err(self.unknown(batch, Some(cause)));
             };
             tracing::debug!(command = C::NAME, tries, "outcome unknown, asking again");
             if self
@@ -227,17 +252,16 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 .await
                 .is_none()
             {
-                return Err(self.unknown(Some(cause)));
+                return Err(self.unknown(batch, Some(cause)));
             }
         }
     }
 
-    fn unknown(&self, source: Option<StoreError>) -> CommandError {
-        let key = self
-            .idempotency
-            .as_ref()
+    fn unknown(&self, batch: AppendBatch, source: Option<StoreError>) -> CommandError {
+        let key = batch
+            .idempotency()
             .map(|idempotency| idempotency.key.clone());
-        CommandError::OutcomeUnknown { key, source }
+        CommandError::OutcomeUnknown { key, batch, source }
     }
 
     /// What this command did when it was run before.
@@ -262,7 +286,8 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 Err(error) => error,
             };
             let wait = self.options.retry.wait_after(attempts, fastrand::f64());
-            let Some(wait) = wait.filter(|_| error.is_retriable()) else {
+            let bears = self.options.retry.bears(self.started.elapsed());
+            let Some(wait) = wait.filter(|_| error.is_retriable() && bears) else {
                 return Err(CommandError::Read(error));
             };
             self.before_append(0, tokio::time::sleep(wait)).await?;
@@ -296,11 +321,29 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
 }
 
 impl Again {
-    fn give_up(self, attempts: u32) -> CommandError {
-        match self {
-            Self::Conflict(conflict) => CommandError::Conflict { conflict, attempts },
+    fn give_up(self, attempts: u32, first: Option<&StoreError>) -> CommandError {
+        let error = match self {
+            Self::Conflict(conflict) => return CommandError::Conflict { conflict, attempts },
             Self::Store(error) => error,
+        };
+        match (error, first) {
+            (CommandError::Read(ReadError::Store(last)), Some(first)) => {
+                CommandError::Read(last.after(attempts, first).into())
+            }
+            (CommandError::Append(AppendError::Store(last)), Some(first)) => {
+                CommandError::Append(last.after(attempts, first).into())
+            }
+            (error, _) => error,
         }
+    }
+}
+
+/// What the store ran into, if it was that.
+fn store_error(error: &CommandError) -> Option<&StoreError> {
+    match error {
+        CommandError::Read(ReadError::Store(error))
+        | CommandError::Append(AppendError::Store(error)) => Some(error),
+        _ => None,
     }
 }
 

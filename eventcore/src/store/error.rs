@@ -84,6 +84,20 @@ impl StoreError {
         self
     }
 
+    /// This error, at the end of attempts of which the first failed with another: the first says most often what is
+    /// wrong, the later ones only that it still is.
+    #[must_use]
+    pub fn after(mut self, attempts: u32, first: &Self) -> Self {
+        let (said, first) = (self.to_string(), first.to_string());
+        if said != first {
+            self.detail = format!(
+                "{} (the first of {attempts} attempts: {first})",
+                self.detail
+            );
+        }
+        self
+    }
+
     /// What was being done.
     pub fn operation(&self) -> &'static str {
         self.operation
