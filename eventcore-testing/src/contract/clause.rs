@@ -90,6 +90,7 @@ macro_rules! __each_clause {
                 one_read_is_one_snapshot: "all streams of one read are read at one moment",
                 a_long_read_stays_in_its_snapshot: "what is appended during a long read is not in it",
                 a_torn_view_never_rejects: "no command is rejected because of a view that never existed",
+                a_read_tells_the_event_it_begins_at: "a read gives the identity of the event at the version it is asked from",
             }
             ExactlyOnce once {
                 a_key_seen_before_returns_the_first_receipt: "a repeated batch appends nothing and returns the first receipt",
@@ -100,6 +101,8 @@ macro_rules! __each_clause {
                 a_kept_receipt_can_be_asked_for: "the receipt of a key can be found, and of no other",
                 keys_are_compared_byte_for_byte: "keys that differ in case, space or accent are different keys",
                 a_repeated_command_does_not_decide_again: "a command with a known key does not run `handle`",
+                a_batch_without_a_key_may_be_sent_again: "a batch without a key is known by its first event and appended once",
+                an_absent_receipt_may_be_believed: "no append takes effect that `find_receipt` did not know of, once it was under way",
             }
             TotalOrder order {
                 positions_are_dense_from_one: "positions start at 1 and have no holes, also after refused batches",
@@ -124,6 +127,7 @@ macro_rules! __each_clause {
                 several_long_streams_are_merged_by_position: "events of several streams come in global order",
                 the_log_is_read_whole_by_any_page_size: "pages of 1, 7 and 10,000 events give the same log",
                 the_end_of_the_log_is_said_truly: "`at_end` and `next` are right on empty, full and filtered pages",
+                chunks_and_pages_are_bounded_in_bytes: "chunks and pages of large events end in time, and leave nothing out",
             }
             Bounded filters {
                 filters_select_exactly_what_matches: "types, prefixes and streams, alone and combined, select exactly",

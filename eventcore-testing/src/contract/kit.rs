@@ -110,7 +110,7 @@ pub(super) async fn fill(store: &Store, stream: &StreamId, count: u64) -> Append
 }
 
 /// How long a store may go on to say that it is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 macro_rules! patiently {
     ($call:expr, $error:pat => $retriable:expr) => {{
@@ -126,7 +126,7 @@ macro_rules! patiently {
         }
     }};
 }
-use patiently;
+pub(super) use patiently;
 
 /// Appends, again while the store says that it is busy.
 pub(super) async fn try_append(

@@ -1,6 +1,6 @@
 //! P4: a command takes effect once, however often it is sent.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use eventcore::{
     CommandError, execute,
@@ -11,7 +11,10 @@ use uuid::Uuid;
 
 use super::{
     Harness,
-    kit::{append, draft, fill, join, key, log, numbered, stream, try_append},
+    kit::{
+        PATIENCE, Store, append, conflict, draft, dropped_after, fill, join, key, log, numbered,
+        patiently, stream, try_append, view,
+    },
     purse::{Add, Decided},
 };
 
@@ -193,7 +196,19 @@ pub async fn keys_are_compared_byte_for_byte(harness: Harness) {
     let store = harness.store();
     let long = "k".repeat(255);
     let wide = "\u{1F511}".repeat(255);
+    // Digests of other keys, which a store may keep instead of their texts.
+    let digests = [
+        Uuid::NAMESPACE_OID,
+        Uuid::NAMESPACE_URL,
+        Uuid::NAMESPACE_DNS,
+    ]
+    .map(|space| Uuid::new_v5(&space, b"key").to_string());
+    let upper = digests[0].to_uppercase();
     let keys = [
+        &digests[0],
+        &digests[1],
+        &digests[2],
+        &upper,
         "key",
         "KEY",
         "Key",
@@ -269,4 +284,75 @@ pub async fn a_repeated_command_does_not_decide_again(harness: Harness) {
         "another command under the key is promised to be refused, got {other:?}"
     );
     assert_eq!(log(&store).await.len(), 1, "ten runs have one effect");
+}
+
+/// Sent again as it is, after other events came behind it and a stream that it only reads has moved; and a batch of the
+/// same content that is not the same one.
+pub async fn a_batch_without_a_key_may_be_sent_again(harness: Harness) {
+    let store = harness.store();
+    let (a, b, read_only) = (stream("again:a"), stream("again:b"), stream("again:read"));
+    let make = || {
+        let batch = draft().expect(&read_only, 0).expect(&a, 0).expect(&b, 0);
+        let batch = batch.event(&b, numbered(1)).event(&a, numbered(2));
+        batch.event(&b, numbered(3)).build()
+    };
+    let batch = make();
+    let first = append(&store, batch.clone()).await;
+    assert!(!first.replayed, "the first append is no repetition");
+    let again = append(&store, batch.clone()).await;
+    assert_replayed(&first, &again, "the same batch again");
+    fill(&store, &read_only, 2).await;
+    append(&store, draft().expect(&a, 1).event(&a, numbered(4)).build()).await;
+    let again = append(&store, batch.clone()).await;
+    assert_replayed(&first, &again, "after all its streams have moved");
+    let sent = (0..8).map(|_| {
+        let (store, batch) = (store.clone(), batch.clone());
+        tokio::spawn(async move { append(&store, batch).await })
+    });
+    for again in join(sent.collect()).await {
+        assert_replayed(&first, &again, "eight times at the same moment");
+    }
+    let other = conflict(
+        &store,
+        make(),
+        "a batch of the same content that is not the same one",
+    )
+    .await;
+    assert_eq!(other.streams().len(), 3, "all streams have moved: {other}");
+    assert_eq!(log(&store).await.len(), 6, "each batch was appended once");
+}
+
+/// Appends that were dropped on their way, and what is said of them then.
+pub async fn an_absent_receipt_may_be_believed(harness: Harness) {
+    const POLLS: usize = 40;
+    let store = harness.store();
+    let mut told = Vec::new();
+    for polls in 1..POLLS {
+        let name = format!("believed:{polls}");
+        let batch = one_event(&name, 0, &name, 1);
+        dropped_after(polls % 8 + 1, Duration::ZERO, store.append(batch)).await;
+        let found = find_receipt(&store, &name).await;
+        told.push((name, found));
+    }
+    // Time for what is still under way, against what was said.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for (name, found) in told {
+        let there = view(&store, &[&stream(&name)]).await.versions[0] > 0;
+        assert_eq!(
+            found, there,
+            "`find_receipt` said {found} of key {name:?}, and its events are there: {there}"
+        );
+        let committed = store.committed_receipt(&key(&name)).await;
+        let committed = committed.expect("a receipt can be asked for");
+        assert_eq!(
+            committed.is_some(),
+            there,
+            "of key {name:?}, long afterwards"
+        );
+    }
+}
+
+async fn find_receipt(store: &Store, name: &str) -> bool {
+    let found = patiently!(store.find_receipt(&key(name)), ref error => error.is_retriable());
+    found.expect("a receipt can be asked for").is_some()
 }

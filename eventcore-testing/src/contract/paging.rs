@@ -1,12 +1,15 @@
 //! P9: streams and logs of any length arrive whole, in bounded pieces.
 
-use eventcore::{EventFilter, GlobalPosition, RecordedEvent, StreamPrefix, store::ReadFrom};
+use eventcore::{
+    EventFilter, GlobalPosition, RecordedEvent, StreamPrefix,
+    store::{EventChunks, Page, ReadFrom},
+};
 
 use super::{
     Harness,
     kit::{
-        Store, append, draft, fill, log, number_of, numbered, page, pages, position, read, stream,
-        version, view,
+        Store, append, draft, event, fill, log, number_of, numbered, page, pages, position, read,
+        stream, version, view,
     },
 };
 
@@ -185,5 +188,67 @@ pub async fn the_end_of_the_log_is_said_truly(harness: Harness) {
         more.events.len(),
         1,
         "a reader at the end sees what comes next"
+    );
+}
+
+/// Events of half a mebibyte and smaller ones in between, in two streams.
+pub async fn chunks_and_pages_are_bounded_in_bytes(harness: Harness) {
+    const LARGE: usize = 1 << 19;
+    let store = harness.store();
+    let (a, b) = (stream("bytes:a"), stream("bytes:b"));
+    let padded = |number: u64| {
+        let bytes = if number.is_multiple_of(5) { 100 } else { LARGE };
+        let padding = "x".repeat(bytes);
+        event(
+            "contract.padded",
+            format!("{{\"n\":{number},\"x\":\"{padding}\"}}"),
+        )
+    };
+    for at in 0..8 {
+        let mut batch = draft().expect(&a, at * 4).expect(&b, at * 4);
+        for number in 1..=4 {
+            batch = batch.event(&a, padded(at * 8 + number));
+            batch = batch.event(&b, padded(at * 8 + number + 4));
+        }
+        append(&store, batch.build()).await;
+    }
+    let from = [ReadFrom::start(a), ReadFrom::start(b)];
+    let mut read = store.read(&from).await.expect("a read of large events");
+    let mut found = Vec::new();
+    while let Some(chunk) = read
+        .events
+        .next_chunk()
+        .await
+        .expect("a chunk of large events")
+    {
+        within(&chunk, EventChunks::MAX_BYTES, "chunk");
+        found.extend(chunk);
+    }
+    assert_eq!(found.len(), 64, "every event of both streams is owed");
+    assert!(found.is_sorted_by_key(RecordedEvent::position));
+    let (mut found, mut after) = (Vec::new(), GlobalPosition::START);
+    loop {
+        let part = page(&store, after, &EventFilter::all(), 1000).await;
+        within(&part.events, Page::MAX_BYTES, "page");
+        assert!(
+            part.at_end || part.next > after,
+            "a page that moves nothing: {after}"
+        );
+        found.extend(part.events);
+        after = part.next;
+        if part.at_end {
+            break;
+        }
+    }
+    assert_eq!(found.len(), 64, "every event of the log is owed");
+}
+
+/// The event that reaches the bound is the last.
+fn within(events: &[RecordedEvent], bound: usize, what: &str) {
+    let before_last = &events[..events.len().saturating_sub(1)];
+    let bytes: usize = before_last.iter().map(RecordedEvent::stored_bytes).sum();
+    assert!(
+        bytes < bound,
+        "a {what} has {bytes} bytes before its last event, it ends at {bound}"
     );
 }

@@ -9,7 +9,9 @@ use eventcore::{
 
 use super::{
     Harness,
-    kit::{Pace, append, draft, event, fill, join, log, number_of, numbered, stream, view},
+    kit::{
+        Pace, append, draft, event, fill, join, log, number_of, numbered, stream, version, view,
+    },
     purse::{Audit, Move},
 };
 
@@ -155,4 +157,37 @@ pub async fn a_torn_view_never_rejects(harness: Harness) {
         rejected[0]
     );
     assert_eq!(log(&store).await.len() as u64, 2 * MOVERS * MOVES);
+}
+
+/// From the start, from each version, from the end and from beyond it; and of a stream that does not exist.
+pub async fn a_read_tells_the_event_it_begins_at(harness: Harness) {
+    let store = harness.store();
+    let (a, b) = (stream("witness:a"), stream("witness:b"));
+    let receipt = fill(&store, &a, 5).await;
+    fill(&store, &b, 3).await;
+    let none = stream("witness:none");
+    for after in 0..8 {
+        let from = [
+            ReadFrom::after(none.clone(), version(after)),
+            ReadFrom::after(a.clone(), version(after)),
+            ReadFrom::start(b.clone()),
+            // Once more, from elsewhere: each has its own.
+            ReadFrom::after(a.clone(), version(2)),
+        ];
+        let read = store
+            .read(&from)
+            .await
+            .expect("a read that nothing is in the way of");
+        let at = |version: usize| {
+            receipt
+                .events
+                .get(version.wrapping_sub(1))
+                .map(|event| event.id)
+        };
+        let expected = [None, at(after as usize), None, at(2)];
+        assert_eq!(
+            read.witnesses, expected,
+            "a read after version {after} owes the identity of the event there"
+        );
+    }
 }

@@ -116,7 +116,7 @@ async fn an_outcome_that_stays_unknown_names_the_key_to_ask_with() {
         let store = appends([fault]).await;
         let command = transfer(30, &Decisions::default());
         let error = execute(command, &store).retry(RetryPolicy::none()).await;
-        let Err(CommandError::OutcomeUnknown { key, source }) = error else {
+        let Err(CommandError::OutcomeUnknown { key, source, .. }) = error else {
             panic!("{error:?}");
         };
         assert_eq!(source.unwrap().kind(), StoreErrorKind::Unavailable);
@@ -129,7 +129,7 @@ async fn an_outcome_that_stays_unknown_names_the_key_to_ask_with() {
 async fn an_error_that_will_not_pass_leaves_a_lost_outcome_unknown() {
     let store = appends([Fault::AnswerLost, Fault::Fails(StoreErrorKind::Closed)]).await;
     let (result, decisions) = transfer_30(&store).await;
-    let Err(CommandError::OutcomeUnknown { key, source }) = result else {
+    let Err(CommandError::OutcomeUnknown { key, source, .. }) = result else {
         panic!("the events are there, and this says that they are not: {result:?}");
     };
     assert_eq!(source.unwrap().kind(), StoreErrorKind::Closed);
@@ -178,7 +178,10 @@ async fn a_deadline_during_the_append_names_the_key_to_ask_with() {
         let command = execute(transfer(30, &Decisions::default()), &store);
         let command = command.deadline(Duration::from_secs(1));
         let error = in_time(command).await.unwrap_err();
-        let CommandError::OutcomeUnknown { key, source: None } = error else {
+        let CommandError::OutcomeUnknown {
+            key, source: None, ..
+        } = error
+        else {
             panic!("{error:?}");
         };
         let kept = store.inner().find_receipt(&key.unwrap()).await.unwrap();
@@ -204,17 +207,36 @@ async fn a_deadline_brings_a_key_to_a_store_that_always_knows_its_outcomes() {
     );
 }
 
+/// Without a key of its own, a batch is known by its events.
 #[tokio::test]
-async fn a_store_that_claims_too_much_does_not_get_the_batch_twice() {
+async fn a_command_without_a_key_is_applied_once_when_its_acknowledgement_is_lost() {
     let store = appends([Fault::AnswerLost])
         .await
         .claiming(Capabilities::none());
     let (result, decisions) = transfer_30(&store).await;
-    let Err(CommandError::OutcomeUnknown { key: None, .. }) = result else {
-        panic!("{result:?}");
-    };
-    assert_eq!((decisions, store.calls(Operation::Append)), (1, 1));
+    let receipt = result.unwrap();
+    assert!(!receipt.replayed, "it is this command's own: {receipt:?}");
+    assert_eq!((decisions, store.calls(Operation::Append)), (1, 2));
+    assert!(store.sent()[0].idempotency().is_none());
     assert_applied_once(&store).await;
+}
+
+#[tokio::test]
+async fn an_outcome_that_stays_unknown_can_be_made_sure_of_without_a_key() {
+    for lost in [Fault::AnswerLost, Fault::RequestLost] {
+        let store = appends([lost; 20]).await.claiming(Capabilities::none());
+        let (result, _) = transfer_30(&store).await;
+        let told = result.as_ref().unwrap_err().to_string();
+        let Err(CommandError::OutcomeUnknown {
+            key: None, batch, ..
+        }) = result
+        else {
+            panic!("{result:?}");
+        };
+        assert!(told.contains("append its batch again"), "{told}");
+        store.inner().append(batch).await.unwrap();
+        assert_applied_once(&store).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,6 +100,25 @@ specimens! {
         }
     }
 
+    /// Gives events identities of its own.
+    DoesNotKnowItsOwnBatches {} => {
+        async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
+            self.inner.append(Parts::of(&batch).build()).await
+        }
+    }
+
+    /// Goes on with an append that was dropped, and says of it meanwhile that there is none.
+    AnswersBeforeItKnows {} => {
+        async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
+            let inner = self.inner.clone();
+            let appending = tokio::spawn(async move {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                inner.append(batch).await
+            });
+            appending.await.unwrap()
+        }
+    }
+
     /// Compares keys by a collation.
     FoldsKeys {} => {
         async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {

@@ -127,9 +127,21 @@ zoo! {
         fails once::a_kept_receipt_can_be_asked_for;
     not_saying_replayed_is_caught: keys::DoesNotSayReplayed
         fails once::a_key_seen_before_returns_the_first_receipt;
+    not_knowing_its_own_batch_is_caught: keys::DoesNotKnowItsOwnBatches
+        fails once::a_batch_without_a_key_may_be_sent_again;
+    answering_before_it_knows_is_caught: keys::AnswersBeforeItKnows
+        fails once::an_absent_receipt_may_be_believed;
     folding_keys_is_caught: keys::FoldsKeys
         fails once::keys_are_compared_byte_for_byte;
 
+    telling_the_last_event_is_caught: reading::TellsTheLastEvent
+        fails views::a_read_tells_the_event_it_begins_at;
+    telling_no_event_is_caught: reading::TellsNoEvent
+        fails views::a_read_tells_the_event_it_begins_at;
+    bounding_chunks_by_rows_is_caught: reading::BoundsChunksByRows
+        fails paging::chunks_and_pages_are_bounded_in_bytes;
+    bounding_pages_by_rows_is_caught: reading::BoundsPagesByRows
+        fails paging::chunks_and_pages_are_bounded_in_bytes;
     numbering_before_commit_is_caught: reading::NumbersBeforeCommit
         fails order::a_follower_sees_every_event_once;
     ordering_by_event_id_is_caught: reading::OrdersByEventId

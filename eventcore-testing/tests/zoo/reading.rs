@@ -28,6 +28,48 @@ fn at(number: u64) -> GlobalPosition {
 }
 
 specimens! {
+    /// Tells the last event of a stream, wherever a read begins.
+    TellsTheLastEvent {} => {
+        async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
+            let mut read = self.inner.read(streams).await?;
+            for (witness, from) in read.witnesses.iter_mut().zip(streams) {
+                let whole = [ReadFrom::start(from.stream.clone())];
+                let events = self.inner.read(&whole).await?.events.collect().await?;
+                *witness = events.last().map(RecordedEvent::id);
+            }
+            Ok(read)
+        }
+    }
+
+    /// Tells no event.
+    TellsNoEvent {} => {
+        async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
+            let read = self.inner.read(streams).await?;
+            Ok(StreamRead { witnesses: vec![None; streams.len()], ..read })
+        }
+    }
+
+    /// Brings a number of events at once, whatever their size.
+    BoundsChunksByRows {} => {
+        async fn read(&self, streams: &[ReadFrom]) -> Result<StreamRead, ReadError> {
+            let read = self.inner.read(streams).await?;
+            Ok(changed(read, |events| events).await)
+        }
+    }
+
+    /// Makes pages of a number of events, whatever their size.
+    BoundsPagesByRows {} => {
+        async fn read_all(
+            &self,
+            after: GlobalPosition,
+            filter: &EventFilter,
+            limit: PageSize,
+        ) -> Result<Page, ReadError> {
+            let log = whole_log(&self.inner).await;
+            Ok(page_of(&log, after, limit, |event| filter.matches(event)))
+        }
+    }
+
     /// Numbers events from a sequence before it commits: a lower number may become visible after a higher one.
     NumbersBeforeCommit { last: AtomicU64, numbers: Mutex<HashMap<EventId, GlobalPosition>> } => {
         async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {

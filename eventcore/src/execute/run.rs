@@ -218,7 +218,7 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
         let mut first: Option<StoreError> = None;
         loop {
             let cause = match self.until_deadline(self.store.append(batch.clone())).await {
-                None => return Err(self.unknown(batch, first)),
+                None => return Err(unknown(batch, first)),
                 Some(Ok(mut receipt)) => {
                     // A batch that was sent twice comes back as a replay of itself.
                     receipt.replayed &= tries == 0 || !is_of(&receipt, &batch);
@@ -228,7 +228,7 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 // Whatever is in the way of this try says nothing about the earlier one.
                 Some(Err(AppendError::Store(cause))) if tries > 0 => {
                     if !cause.is_retriable() {
-                        return Err(self.unknown(batch, Some(cause)));
+                        return Err(unknown(batch, Some(cause)));
                     }
                     cause
                 }
@@ -244,7 +244,7 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
             let bears = tries == 1 || self.options.retry.bears(self.started.elapsed());
             let wait = self.options.retry.wait_after(tries, fastrand::f64());
             let Some(wait) = wait.filter(|_| bears) else {
-                return Err(self.unknown(batch, Some(cause)));
+                return Err(unknown(batch, Some(cause)));
             };
             tracing::debug!(command = C::NAME, tries, "outcome unknown, asking again");
             if self
@@ -252,16 +252,9 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 .await
                 .is_none()
             {
-                return Err(self.unknown(batch, Some(cause)));
+                return Err(unknown(batch, Some(cause)));
             }
         }
-    }
-
-    fn unknown(&self, batch: AppendBatch, source: Option<StoreError>) -> CommandError {
-        let key = batch
-            .idempotency()
-            .map(|idempotency| idempotency.key.clone());
-        CommandError::OutcomeUnknown { key, batch, source }
     }
 
     /// What this command did when it was run before.
@@ -354,6 +347,13 @@ impl std::fmt::Display for Again {
             Self::Store(error) => error.fmt(f),
         }
     }
+}
+
+fn unknown(batch: AppendBatch, source: Option<StoreError>) -> CommandError {
+    let key = batch
+        .idempotency()
+        .map(|idempotency| idempotency.key.clone());
+    CommandError::OutcomeUnknown { key, batch, source }
 }
 
 /// Whether the receipt is for this very batch, not for one of another run under the same key.
