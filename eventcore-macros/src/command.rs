@@ -32,6 +32,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         ));
     };
     let mut krate = CratePath::default();
+    let mut command_name = None;
     let mut places = Vec::new();
     for attribute in &input.attrs {
         if attribute.path().is_ident("command") {
@@ -39,7 +40,11 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 if krate.parse(&meta)? {
                     return Ok(());
                 }
-                Err(meta.error("unknown option, known is `crate = \"path\"`"))
+                if meta.path.is_ident("name") {
+                    command_name = Some(parse_name(&meta)?);
+                    return Ok(());
+                }
+                Err(meta.error("unknown option, known are `name = \"...\"` and `crate = \"path\"`"))
             })?;
         } else if attribute.path().is_ident("discover") {
             places.push(parse_place(attribute)?);
@@ -52,9 +57,14 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let mut streams = Vec::new();
     let mut rest = Vec::new();
     for field in &fields.named {
+        let counts = counts(field)?;
         match parse_field(field)? {
-            Some(stream) => streams.push(stream),
-            None => rest.push(field),
+            Some(stream) if counts => streams.push(stream),
+            Some(stream) => {
+                let message = "a stream is part of what the command is: `#[command(skip)]` is for its other fields";
+                return Err(Error::new(stream.name.span(), message));
+            }
+            None => rest.push((field, counts)),
         }
     }
     if streams.is_empty() {
@@ -64,7 +74,52 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         ));
     }
     check_names(&streams, &places)?;
-    Ok(generate(input, &krate, &streams, &places, &rest))
+    Ok(generate(
+        input,
+        &krate,
+        command_name.as_deref(),
+        &streams,
+        &places,
+        &rest,
+    ))
+}
+
+/// The stable name of a command.
+fn parse_name(meta: &syn::meta::ParseNestedMeta<'_>) -> Result<String> {
+    let literal: syn::LitStr = meta.value()?.parse()?;
+    let name = literal.value();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > 100 || !name.chars().all(plain) {
+        let message = "a command's name has 1 to 100 letters, digits, `.`, `_` and `-`";
+        return Err(Error::new(literal.span(), message));
+    }
+    Ok(name)
+}
+
+/// Whether a field counts for the fingerprint of the command.
+fn counts(field: &Field) -> Result<bool> {
+    let mut counts = true;
+    for attribute in &field.attrs {
+        if attribute.path().is_ident("command") {
+            attribute.parse_nested_meta(|meta| {
+                if !meta.path.is_ident("skip") {
+                    return Err(meta.error("unknown option for a field, known is `skip`"));
+                }
+                counts = false;
+                Ok(())
+            })?;
+        } else if attribute.path().is_ident("serde") {
+            // Its other options are serde's to judge.
+            let _ = attribute.parse_nested_meta(|meta| {
+                counts &= !meta.path.is_ident("skip") && !meta.path.is_ident("skip_serializing");
+                if meta.input.peek(Token![=]) {
+                    meta.value()?.parse::<syn::Expr>()?;
+                }
+                Ok(())
+            });
+        }
+    }
+    Ok(counts)
 }
 
 fn parse_field(field: &Field) -> Result<Option<Stream<'_>>> {
@@ -157,9 +212,10 @@ fn check_names(streams: &[Stream<'_>], places: &[Stream<'_>]) -> Result<()> {
 fn generate(
     input: &DeriveInput,
     krate: &CratePath,
+    command_name: Option<&str>,
     streams: &[Stream<'_>],
     places: &[Stream<'_>],
-    rest: &[&Field],
+    rest: &[(&Field, bool)],
 ) -> TokenStream {
     let DeriveInput {
         ident,
@@ -171,7 +227,8 @@ fn generate(
     let command = quote!(#ident #type_generics);
     let views = format_ident!("{ident}Streams");
     let private = quote!(#krate::__private);
-    let name = ident.to_string();
+    let name = command_name.map_or_else(|| ident.to_string(), ToOwned::to_owned);
+    let is_named = command_name.is_some();
     let doc = format!("The streams of [`{ident}`], read and folded.");
 
     let plain_fold = quote!(#krate::Plain<<#command as #krate::CommandState>::Event>);
@@ -245,9 +302,12 @@ fn generate(
             quote!(let _ = (streams, state);),
         )
     };
-    let fingerprint = rest.iter().map(|field| {
+    let fingerprint = rest.iter().map(|(field, counts)| {
         let name = &field.ident;
-        quote!((&&&#private::Probe(&self.#name)).digest(digest);)
+        let text = name.as_ref().map(ToString::to_string);
+        quote! {
+            digest.field(#text, #counts, |digest| (&&&#private::Probe(&self.#name)).digest(digest));
+        }
     });
 
     quote! {
@@ -262,6 +322,7 @@ fn generate(
             type Streams = #views #type_generics;
             type Whole = #whole;
             const NAME: &'static str = #name;
+            const IS_NAMED: bool = #is_named;
             const DISCOVERS: bool = #discovers;
             const DISCOVERS_PLAIN: bool = #discovers_plain;
 

@@ -8,6 +8,7 @@ mod macros;
 mod view;
 mod wiring;
 
+pub(crate) use self::fingerprint::bare;
 pub(crate) use self::view::AnyFold;
 pub(crate) use self::wiring::Declared;
 pub use self::{

@@ -131,8 +131,13 @@ impl<C, S> Execution<'_, C, S> {
     /// [`replayed`](CommandReceipt::replayed), and `handle` is not run. A decision to append nothing counts as an
     /// effect; a rejection or another error does not, so that the command may be tried again. A key that was used by
     /// a command of another type, other streams, or other fields (as far as they are `Serialize` or `Hash`) is an
-    /// [`IdempotencyConflict`](CommandError::IdempotencyConflict). The order of a `HashMap` does not matter; a
-    /// `HashSet` has none that lasts, so use a `BTreeSet` in such a command.
+    /// [`IdempotencyConflict`](CommandError::IdempotencyConflict).
+    ///
+    /// What counts is what the command means: not the order of its fields, nor that of the keys of a map. A `HashSet`
+    /// has no order that lasts, so use a `BTreeSet` in such a command. Give the command a name of its own,
+    /// `#[command(name = "...")]`, so that it may be renamed and moved between releases; and mark what a client does
+    /// not send, a clock or an id made by the server, with `#[command(skip)]`. Fields with `#[serde(skip)]` do not
+    /// count either.
     pub fn idempotency_key(mut self, key: impl Into<IdempotencyKey>) -> Self {
         self.options.key = Some(key.into());
         self

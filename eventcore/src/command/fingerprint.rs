@@ -1,21 +1,42 @@
-//! A digest of a command, by which a reused idempotency key is noticed.
+//! A digest of what a command means, by which a reused idempotency key is noticed.
 #![allow(missing_docs, reason = "hidden from the documentation")]
 
-use std::hash::{Hash, Hasher};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
-use serde::Serialize;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// Collects what makes a command what it is: its name, its streams, and its fields.
 ///
-/// A field takes part through `Serialize` where it has it, else through `Hash`, else not at all.
+/// A field takes part through `Serialize` where it has it, else through `Hash`, else not at all. Fields are known by
+/// their names, so their order does not matter, and those that are marked `#[command(skip)]`, `#[serde(skip)]` or
+/// `#[serde(skip_serializing)]` are left out.
+///
+/// Receipts that were stored before this rule carry a digest of fields in their order, skipped ones included
+/// ([`Fingerprint::legacy`]). They are accepted for ever: a client may repeat a request after an upgrade.
 #[derive(Debug, Default)]
 pub struct Fingerprint {
+    legacy: bool,
     bytes: Vec<u8>,
+    fields: Vec<(&'static str, Vec<u8>)>,
     failure: Option<serde_json::Error>,
 }
 
 impl Fingerprint {
+    pub(crate) fn legacy() -> Self {
+        Self {
+            legacy: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds a part; its length goes in too, so that parts do not run together.
     pub fn part(&mut self, bytes: &[u8]) {
         self.bytes
@@ -23,15 +44,42 @@ impl Fingerprint {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Adds a field by what `write` does.
+    pub fn field(&mut self, name: &'static str, counts: bool, write: impl FnOnce(&mut Self)) {
+        if self.legacy {
+            write(self);
+        } else if counts {
+            let before = std::mem::take(&mut self.bytes);
+            write(self);
+            let field = std::mem::replace(&mut self.bytes, before);
+            self.fields.push((name, field));
+        }
+    }
+
     /// The digest: a UUID of version 5 (SHA-1, as in RFC 9562). It guards against mistakes, not against malice.
     ///
     /// # Errors
     ///
     /// What a field's `Serialize` ran into: a part that is left out could not be told from another.
-    pub(crate) fn digest(self) -> Result<Uuid, serde_json::Error> {
-        match self.failure {
-            Some(error) => Err(error),
-            None => Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, &self.bytes)),
+    pub(crate) fn digest(mut self) -> Result<Uuid, serde_json::Error> {
+        if let Some(error) = self.failure {
+            return Err(error);
+        }
+        self.fields.sort_unstable();
+        for (name, bytes) in std::mem::take(&mut self.fields) {
+            // A field that neither `Serialize` nor `Hash` can tell of does not count.
+            if !bytes.is_empty() {
+                self.part(name.as_bytes());
+                self.part(&bytes);
+            }
+        }
+        Ok(Uuid::new_v5(&Uuid::NAMESPACE_OID, &self.bytes))
+    }
+
+    fn serialized(&mut self, bytes: Result<Vec<u8>, serde_json::Error>) {
+        match bytes {
+            Ok(bytes) => self.part(&bytes),
+            Err(error) => self.failure = Some(error),
         }
     }
 }
@@ -49,8 +97,92 @@ impl Hasher for Fingerprint {
     }
 }
 
-/// JSON with the keys in order, since a `HashMap` has another order in every process.
+/// The name of a type without the paths of its modules, its parameters included: moving a command to another module is
+/// no other command.
+pub(crate) fn bare(path: &str) -> String {
+    let mut bare = String::with_capacity(path.len());
+    let mut name = String::new();
+    for c in path.chars() {
+        match c {
+            ':' => name.clear(),
+            c if c.is_alphanumeric() || c == '_' => name.push(c),
+            c => {
+                bare.push_str(&name);
+                name.clear();
+                bare.push(c);
+            }
+        }
+    }
+    bare + &name
+}
+
+/// JSON text with the keys of all objects in order, since a `HashMap` has another order in every process. Numbers stay
+/// as they are written, of whatever size.
 fn canonical<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let text = crate::event::to_vec(value)?;
+    let mut sorted = Vec::with_capacity(text.len());
+    sort(serde_json::from_slice(&text)?, &mut sorted)?;
+    Ok(sorted)
+}
+
+fn sort(value: &RawValue, into: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let mut members: Members<'_> = serde_json::from_str(text)?;
+            members.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+            into.push(b'{');
+            for (number, (key, value)) in members.0.into_iter().enumerate() {
+                if number > 0 {
+                    into.push(b',');
+                }
+                serde_json::to_writer(&mut *into, &key)?;
+                into.push(b':');
+                sort(value, into)?;
+            }
+            into.push(b'}');
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text)?;
+            into.push(b'[');
+            for (number, item) in items.into_iter().enumerate() {
+                if number > 0 {
+                    into.push(b',');
+                }
+                sort(item, into)?;
+            }
+            into.push(b']');
+        }
+        _ => into.extend_from_slice(text.as_bytes()),
+    }
+    Ok(())
+}
+
+/// The members of an object, as they are written.
+struct Members<'t>(Vec<(String, &'t RawValue)>);
+
+impl<'t> Deserialize<'t> for Members<'t> {
+    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'t> Visitor<'t> for Each {
+            type Value = Members<'t>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
+}
+
+/// As receipts of earlier versions have it.
+fn legacy<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     match crate::event::to_value(value) {
         Ok(mut value) => {
             value.sort_all_objects();
@@ -84,10 +216,12 @@ pub trait ViaNothing {
 
 impl<T: Serialize + ?Sized> ViaSerialize for &&Probe<'_, T> {
     fn digest(&self, digest: &mut Fingerprint) {
-        match canonical(self.0) {
-            Ok(bytes) => digest.part(&bytes),
-            Err(error) => digest.failure = Some(error),
-        }
+        let bytes = if digest.legacy {
+            legacy(self.0)
+        } else {
+            canonical(self.0)
+        };
+        digest.serialized(bytes);
     }
 }
 
@@ -101,6 +235,41 @@ impl<T: Hash + ?Sized> ViaHash for &Probe<'_, T> {
 
 impl<T: ?Sized> ViaNothing for Probe<'_, T> {
     fn digest(&self, digest: &mut Fingerprint) {
-        digest.part(&[]);
+        if digest.legacy {
+            digest.part(&[]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn a_type_is_known_by_its_bare_name() {
+        assert_eq!(bare("app::cmd::Transfer"), "Transfer");
+        assert_eq!(bare("a::B<c::D, (e::F, [u8; 4])>"), "B<D, (F, [u8; 4])>");
+        assert_eq!(bare("a::B<&'static str>"), "B<&'static str>");
+    }
+
+    #[test]
+    fn keys_are_in_order_at_every_depth_and_numbers_as_they_are() {
+        let text =
+            |value: &serde_json::Value| String::from_utf8(canonical(value).unwrap()).unwrap();
+        let value = serde_json::json!({"b": [{"z": 1, "a": 2.5}], "a\"": {"y": null, "x": "é"}});
+        assert_eq!(
+            text(&value),
+            r#"{"a\"":{"x":"é","y":null},"b":[{"a":2.5,"z":1}]}"#
+        );
+        let large: HashMap<String, u128> = (0..50).map(|n| (format!("k{n}"), u128::MAX)).collect();
+        let again: HashMap<String, u128> = large.clone().into_iter().collect();
+        assert_eq!(canonical(&large).unwrap(), canonical(&again).unwrap());
+        assert!(
+            String::from_utf8(canonical(&large).unwrap())
+                .unwrap()
+                .contains(&u128::MAX.to_string())
+        );
     }
 }

@@ -25,6 +25,9 @@ pub trait CommandStreams: Sized + Send + Sync {
 
     /// The command's name, for errors and traces.
     const NAME: &'static str;
+    /// Whether the name was given, so that it stays when the type is renamed or moved.
+    #[doc(hidden)]
+    const IS_NAMED: bool;
     /// Whether there is anything that `discover` could name.
     #[doc(hidden)]
     const DISCOVERS: bool;

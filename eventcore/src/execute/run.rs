@@ -13,7 +13,7 @@ use super::{
 use crate::{
     CausationId, CommandError, CommandLogic, CorrelationId, EventStore, IdempotencyKey, StreamId,
     Timestamp,
-    command::{Declarations, Fingerprint},
+    command::{Declarations, Fingerprint, bare},
     store::{
         AppendBatch, AppendError, AppendReceipt, BatchError, Conflict, Idempotency, ReadError,
         StoreError,
@@ -33,7 +33,7 @@ pub(super) async fn run<C: CommandLogic, S: EventStore>(
         Run::new(&command, &store, &options, &declared)
     })?;
     if options.key.is_some()
-        && let Some(receipt) = run.earlier_receipt().await?
+        && let Some(receipt) = run.earlier_receipt(&declared).await?
     {
         return Ok(CommandReceipt::new(receipt, 0));
     }
@@ -166,7 +166,7 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
             Err(Undecided::Failed(error)) if error.is_rejection() && self.options.key.is_some() => {
                 // The same command of another process may have taken effect since we asked, and be what it was
                 // refused for.
-                return self.earlier_receipt().await?.map(Ok).ok_or(error);
+                return self.earlier_receipt(declared).await?.map(Ok).ok_or(error);
             }
             Err(Undecided::Failed(error)) => return Err(error),
         };
@@ -182,6 +182,12 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
         };
         match self.append(batch).await {
             Ok(receipt) => Ok(Ok(receipt)),
+            // Stored by an earlier version, perhaps, since it was looked for.
+            Err(conflict @ CommandError::IdempotencyConflict { .. }) => self
+                .earlier_receipt(declared)
+                .await?
+                .map(Ok)
+                .ok_or(conflict),
             Err(CommandError::Append(AppendError::Conflict(conflict))) => {
                 Ok(Err(Again::Conflict(conflict)))
             }
@@ -258,7 +264,10 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
     }
 
     /// What this command did when it was run before.
-    async fn earlier_receipt(&self) -> Result<Option<AppendReceipt>, CommandError> {
+    async fn earlier_receipt(
+        &self,
+        declared: &Declarations,
+    ) -> Result<Option<AppendReceipt>, CommandError> {
         let Some(Idempotency { key, fingerprint }) = &self.idempotency else {
             return Ok(None);
         };
@@ -273,6 +282,9 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
                 Ok(Some(kept)) if kept.fingerprint == *fingerprint => {
                     return Ok(Some(kept.receipt));
                 }
+                Ok(Some(kept)) if self.is_legacy(declared, kept.fingerprint)? => {
+                    return Ok(Some(kept.receipt));
+                }
                 Ok(Some(_)) => {
                     return Err(CommandError::IdempotencyConflict { key: key.clone() });
                 }
@@ -285,6 +297,12 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
             };
             self.before_append(0, tokio::time::sleep(wait)).await?;
         }
+    }
+
+    /// Whether an earlier version stored this digest of the same command.
+    fn is_legacy(&self, declared: &Declarations, kept: Uuid) -> Result<bool, CommandError> {
+        let legacy = guarded("declare", || legacy_fingerprint(self.command, declared));
+        Ok(legacy? == kept)
     }
 
     fn check_deadline(&self, attempts: u32) -> Result<(), CommandError> {
@@ -363,17 +381,47 @@ fn is_of(receipt: &AppendReceipt, batch: &AppendBatch) -> bool {
         && appended.eq(batch.events().iter().map(|event| event.id))
 }
 
+/// The digest of what a command means.
 fn fingerprint<C: CommandLogic>(
     command: &C,
     declared: &Declarations,
 ) -> Result<Uuid, CommandError> {
     let mut digest = Fingerprint::default();
-    // With its path and parameters: two commands may have the same name.
+    let path = std::any::type_name::<C>();
+    if C::IS_NAMED {
+        digest.part(C::NAME.as_bytes());
+        let bare = bare(path);
+        let parameters = bare.find('<').map_or("", |at| &bare[at..]);
+        digest.part(parameters.as_bytes());
+    } else {
+        // With its path: two commands may have the same name.
+        digest.part(path.as_bytes());
+    }
+    let mut streams: Vec<_> = declared.streams.iter().collect();
+    // The streams of one field keep their order.
+    streams.sort_by_key(|stream| stream.field);
+    for stream in streams {
+        digest.part(stream.field.as_bytes());
+        digest.part(stream.id.as_str().as_bytes());
+    }
+    digested(command, digest)
+}
+
+/// The digest that earlier versions stored: with the type's path, and everything in the order in which it is declared.
+fn legacy_fingerprint<C: CommandLogic>(
+    command: &C,
+    declared: &Declarations,
+) -> Result<Uuid, CommandError> {
+    let mut digest = Fingerprint::legacy();
     digest.part(std::any::type_name::<C>().as_bytes());
     for stream in &declared.streams {
         digest.part(stream.field.as_bytes());
         digest.part(stream.id.as_str().as_bytes());
     }
+    digested(command, digest)
+}
+
+fn digested<C: CommandLogic>(command: &C, mut digest: Fingerprint) -> Result<Uuid, CommandError> {
     command.fingerprint(&mut digest);
     digest
         .digest()
