@@ -367,6 +367,17 @@ fn generate(
                 }
             }
 
+            #[allow(unused_imports)]
+            fn reads_back(
+                &self,
+                stored: &#krate::EncodedEvent,
+            ) -> ::core::result::Result<(), #krate::EncodeError> {
+                use #krate::__private::{ViaDebug as _, ViaEncoding as _, ViaPartialEq as _};
+                #krate::__private::reads_back(self, stored, |this, that| {
+                    (&&&#krate::__private::Pair(this, that)).same()
+                })
+            }
+
             #[allow(unused_mut)]
             fn stored_types() -> ::std::vec::Vec<#krate::EventType> {
                 let mut types = ::std::vec![#(#krate::EventType::from_checked(#names)),*];

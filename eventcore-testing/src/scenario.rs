@@ -116,7 +116,8 @@ impl<S: EventStore> Scenario<S> {
         self
     }
 
-    /// The command runs, with [`execute`]'s defaults.
+    /// The command runs, with [`execute`]'s defaults, and every event that it emits is
+    /// [read back](Execution::verify_events).
     ///
     /// # Panics
     ///
@@ -152,7 +153,7 @@ impl<S: EventStore> Scenario<S> {
         }
         let no_events = EventFilter::all().types([]);
         let (_, head) = self.read_on(GlobalPosition::START, &no_events).await;
-        let result = options(execute(command, &self.store)).await;
+        let result = options(execute(command, &self.store).verify_events(true)).await;
         let (found, _) = self.read_on(head, &EventFilter::all()).await;
         Outcome::new(self, C::NAME, result, found)
     }

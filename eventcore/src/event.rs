@@ -1,7 +1,11 @@
 //! Events: their stored name, schema version and payload, and the way there and back.
 
+mod duplicates;
 mod finite;
 mod json;
+mod plain_numbers;
+mod reading_back;
+mod sorted;
 mod stored;
 mod unknown;
 
@@ -11,7 +15,12 @@ use serde::{Deserialize, Serialize};
 
 #[doc(hidden)]
 pub use self::json::{Upcast, decode_value, decode_variant, encode_value, encode_variant, upcast};
-pub(crate) use self::json::{to_value, to_vec};
+#[doc(hidden)]
+pub use self::reading_back::{Pair, ViaDebug, ViaEncoding, ViaPartialEq, reads_back};
+pub(crate) use self::{
+    json::{read, to_value, to_vec},
+    sorted::sorted,
+};
 pub use self::{
     stored::{DecodeError, StoredEvent},
     unknown::UnknownEvent,
@@ -19,8 +28,9 @@ pub use self::{
 
 /// Something that happened, in the application's own words.
 ///
-/// What serde cannot read back from JSON cannot be an event's data; 128-bit integers inside of `#[serde(flatten)]` are
-/// such a case, and one that shows only when they are read.
+/// What serde cannot read back from JSON cannot be an event's data. Most of it is refused when an event is emitted;
+/// what shows only when it is read, such as 128-bit integers inside of `#[serde(flatten)]`, is found by reading each
+/// event back at once ([`Execution::verify_events`](crate::Execution::verify_events)).
 ///
 /// Derive it: `#[derive(Event)]` gives each variant a stored name of its own, so that renaming or moving Rust code
 /// never breaks history. Write it by hand for another payload format.
@@ -63,6 +73,12 @@ pub trait Event: Sized + Send + Sync + 'static {
     ///
     /// [`DecodeFailure`] when the type is known and the payload does not fit it.
     fn decode(stored: &EncodedEvent) -> Result<Option<Self>, DecodeFailure>;
+
+    /// Whether the stored form reads back as this event.
+    #[doc(hidden)]
+    fn reads_back(&self, stored: &EncodedEvent) -> Result<(), EncodeError> {
+        reads_back(self, stored, |_, _| None)
+    }
 
     /// Every stored name that [`Event::decode`] knows, aliases and wrapped enums included.
     fn stored_types() -> Vec<EventType>;

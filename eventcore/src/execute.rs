@@ -97,6 +97,7 @@ struct Options {
     deadline: Option<Duration>,
     recorded_at: Option<Timestamp>,
     discovery_limit: u32,
+    verify_events: bool,
 }
 
 impl Default for Options {
@@ -108,6 +109,7 @@ impl Default for Options {
             deadline: None,
             recorded_at: None,
             discovery_limit: 8,
+            verify_events: cfg!(debug_assertions),
         }
     }
 }
@@ -155,6 +157,18 @@ impl<C, S> Execution<'_, C, S> {
     /// The time to record on the events, instead of now: for imports, and for tests.
     pub fn recorded_at(mut self, time: Timestamp) -> Self {
         self.options.recorded_at = Some(time);
+        self
+    }
+
+    /// Whether each event that is emitted is read back at once, and compared: by `PartialEq` where its type has it,
+    /// else by its `Debug` text, else by what it is stored as. One that could not be read later, or would be another
+    /// value then, fails the command as [`CommandError::Encode`] instead of being stored for good.
+    ///
+    /// It costs about as much as encoding the event and decoding it. Default: on in builds with debug assertions, and in
+    /// scenarios of `eventcore-testing`; off in release builds. Keys that are written twice in one object, numbers that
+    /// are not finite and nesting that is too deep are refused in every build.
+    pub fn verify_events(mut self, verify: bool) -> Self {
+        self.options.verify_events = verify;
         self
     }
 

@@ -76,7 +76,10 @@ pub mod __private {
             Declarations, Fingerprint, Loaded, LoadedView, Probe, ViaHash, ViaNothing,
             ViaSerialize, apply_plain,
         },
-        event::{Upcast, decode_value, decode_variant, encode_value, encode_variant, upcast},
+        event::{
+            Pair, Upcast, ViaDebug, ViaEncoding, ViaPartialEq, decode_value, decode_variant,
+            encode_value, encode_variant, reads_back, upcast,
+        },
         stream_name::{Key, Pattern, StreamKey},
     };
 }

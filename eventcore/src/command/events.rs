@@ -10,14 +10,17 @@ use crate::{EncodeError, Event, EventId, store::NewEvent};
 pub struct NewEvents<C> {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) failure: Option<EncodeError>,
+    verify: bool,
     brand: PhantomData<fn() -> C>,
 }
 
 impl<C> NewEvents<C> {
-    pub(crate) fn new() -> Self {
+    /// Each event is read back at once where `verify` says so.
+    pub(crate) fn new(verify: bool) -> Self {
         Self {
             events: Vec::new(),
             failure: None,
+            verify,
             brand: PhantomData,
         }
     }
@@ -30,7 +33,13 @@ impl<C> NewEvents<C> {
         reason = "an event is given away, not shown"
     )]
     pub fn emit<V: WritableBy<C> + ?Sized>(&mut self, stream: &V, event: V::Event) {
-        match event.encode() {
+        let encoded = event.encode().and_then(|encoded| {
+            if self.verify {
+                event.reads_back(&encoded)?;
+            }
+            Ok(encoded)
+        });
+        match encoded {
             Ok(event) => self.events.push(NewEvent {
                 id: EventId::generate(),
                 stream: stream.slot(),

@@ -1,16 +1,9 @@
 //! A digest of what a command means, by which a reused idempotency key is noticed.
 #![allow(missing_docs, reason = "hidden from the documentation")]
 
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-};
+use std::hash::{Hash, Hasher};
 
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::Serialize;
 use uuid::Uuid;
 
 /// Collects what makes a command what it is: its name, its streams, and its fields.
@@ -116,69 +109,9 @@ pub(crate) fn bare(path: &str) -> String {
     bare + &name
 }
 
-/// JSON text with the keys of all objects in order, since a `HashMap` has another order in every process. Numbers stay
-/// as they are written, of whatever size.
+/// With the keys of all objects in order, since a `HashMap` has another order in every process.
 fn canonical<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
-    let text = crate::event::to_vec(value)?;
-    let mut sorted = Vec::with_capacity(text.len());
-    sort(serde_json::from_slice(&text)?, &mut sorted)?;
-    Ok(sorted)
-}
-
-fn sort(value: &RawValue, into: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    let text = value.get();
-    match text.as_bytes().first() {
-        Some(b'{') => {
-            let mut members: Members<'_> = serde_json::from_str(text)?;
-            members.0.sort_by(|(a, _), (b, _)| a.cmp(b));
-            into.push(b'{');
-            for (number, (key, value)) in members.0.into_iter().enumerate() {
-                if number > 0 {
-                    into.push(b',');
-                }
-                serde_json::to_writer(&mut *into, &key)?;
-                into.push(b':');
-                sort(value, into)?;
-            }
-            into.push(b'}');
-        }
-        Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_str(text)?;
-            into.push(b'[');
-            for (number, item) in items.into_iter().enumerate() {
-                if number > 0 {
-                    into.push(b',');
-                }
-                sort(item, into)?;
-            }
-            into.push(b']');
-        }
-        _ => into.extend_from_slice(text.as_bytes()),
-    }
-    Ok(())
-}
-
-/// The members of an object, as they are written.
-struct Members<'t>(Vec<(String, &'t RawValue)>);
-
-impl<'t> Deserialize<'t> for Members<'t> {
-    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'t> Visitor<'t> for Each {
-            type Value = Members<'t>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Each)
-    }
+    crate::event::sorted(&crate::event::to_vec(value)?)
 }
 
 /// As receipts of earlier versions have it.
@@ -243,8 +176,6 @@ impl<T: ?Sized> ViaNothing for Probe<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
 
     #[test]
@@ -252,24 +183,5 @@ mod tests {
         assert_eq!(bare("app::cmd::Transfer"), "Transfer");
         assert_eq!(bare("a::B<c::D, (e::F, [u8; 4])>"), "B<D, (F, [u8; 4])>");
         assert_eq!(bare("a::B<&'static str>"), "B<&'static str>");
-    }
-
-    #[test]
-    fn keys_are_in_order_at_every_depth_and_numbers_as_they_are() {
-        let text =
-            |value: &serde_json::Value| String::from_utf8(canonical(value).unwrap()).unwrap();
-        let value = serde_json::json!({"b": [{"z": 1, "a": 2.5}], "a\"": {"y": null, "x": "é"}});
-        assert_eq!(
-            text(&value),
-            r#"{"a\"":{"x":"é","y":null},"b":[{"a":2.5,"z":1}]}"#
-        );
-        let large: HashMap<String, u128> = (0..50).map(|n| (format!("k{n}"), u128::MAX)).collect();
-        let again: HashMap<String, u128> = large.clone().into_iter().collect();
-        assert_eq!(canonical(&large).unwrap(), canonical(&again).unwrap());
-        assert!(
-            String::from_utf8(canonical(&large).unwrap())
-                .unwrap()
-                .contains(&u128::MAX.to_string())
-        );
     }
 }

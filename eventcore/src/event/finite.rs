@@ -1,7 +1,8 @@
 //! A serializer that passes everything on, except what JSON would bend.
 //!
-//! `serde_json` writes a NaN or an infinity as `null` and writes deeper nesting than it reads. Either would be
-//! stored without a word and fail, or change, when read. So both are refused here, at the moment of writing.
+//! `serde_json` writes a NaN or an infinity as `null`, writes deeper nesting than it reads, and a key twice in one
+//! object. Each would be stored without a word and fail, or change, when read. So they are refused here, at the moment
+//! of writing.
 
 use serde::{
     Serialize,
@@ -11,17 +12,24 @@ use serde::{
     },
 };
 
+use super::duplicates::{Names, Written, twice};
+
 /// `serde_json` reads 127 levels; one is left for the variant that some forms add.
 const MAX_DEPTH: u8 = 126;
 
-pub(super) struct Finite<S> {
+pub(super) struct Finite<'w, S> {
     inner: S,
     depth: u8,
+    written: &'w Written,
 }
 
-impl<S: Serializer> Finite<S> {
-    pub(super) fn new(inner: S) -> Self {
-        Self { inner, depth: 0 }
+impl<'w, S: Serializer> Finite<'w, S> {
+    pub(super) fn new(inner: S, written: &'w Written) -> Self {
+        Self {
+            inner,
+            depth: 0,
+            written,
+        }
     }
 
     fn deeper(self, levels: u8) -> Result<(S, u8), S::Error> {
@@ -38,34 +46,55 @@ impl<S: Serializer> Finite<S> {
 pub(super) struct FiniteValue<'a, T: ?Sized> {
     value: &'a T,
     depth: u8,
+    written: &'a Written,
 }
 
 impl<'a, T: ?Sized> FiniteValue<'a, T> {
     /// A value that will stand this many levels down.
-    pub(super) fn at_depth(value: &'a T, depth: u8) -> Self {
-        Self { value, depth }
+    pub(super) fn at_depth(value: &'a T, depth: u8, written: &'a Written) -> Self {
+        Self {
+            value,
+            depth,
+            written,
+        }
     }
 }
 
 impl<T: Serialize + ?Sized> Serialize for FiniteValue<'_, T> {
     fn serialize<S: Serializer>(&self, inner: S) -> Result<S::Ok, S::Error> {
-        let depth = self.depth;
-        self.value.serialize(Finite { inner, depth })
+        self.value.serialize(Finite {
+            inner,
+            depth: self.depth,
+            written: self.written,
+        })
     }
 }
 
 /// A list, map or struct being written.
-pub(super) struct Compound<C> {
+pub(super) struct Compound<'w, C> {
     inner: C,
     depth: u8,
+    written: &'w Written,
+    names: Names,
 }
 
-impl<C> Compound<C> {
-    fn pass<'a, T: ?Sized>(&self, value: &'a T) -> FiniteValue<'a, T> {
+impl<'w, C> Compound<'w, C> {
+    fn pass<'a, T: ?Sized>(&self, value: &'a T) -> FiniteValue<'a, T>
+    where
+        'w: 'a,
+    {
         FiniteValue {
             value,
             depth: self.depth,
+            written: self.written,
         }
+    }
+
+    fn name<E: Error>(&mut self, name: &'static str) -> Result<(), E> {
+        if self.names.add(name, self.written) {
+            return Ok(());
+        }
+        Err(E::custom(twice(name)))
     }
 }
 
@@ -80,8 +109,14 @@ macro_rules! pass_on {
 macro_rules! open {
     ($($method:ident($($name:ident: $type:ty),*) -> $compound:ident, $levels:literal;)*) => {$(
         fn $method(self, $($name: $type),*) -> Result<Self::$compound, S::Error> {
+            let written = self.written;
             let (inner, depth) = self.deeper($levels)?;
-            Ok(Compound { inner: inner.$method($($name),*)?, depth })
+            Ok(Compound {
+                inner: inner.$method($($name),*)?,
+                depth,
+                written,
+                names: Names::default(),
+            })
         }
     )*};
 }
@@ -97,16 +132,16 @@ macro_rules! float {
     };
 }
 
-impl<S: Serializer> Serializer for Finite<S> {
+impl<'w, S: Serializer> Serializer for Finite<'w, S> {
     type Ok = S::Ok;
     type Error = S::Error;
-    type SerializeSeq = Compound<S::SerializeSeq>;
-    type SerializeTuple = Compound<S::SerializeTuple>;
-    type SerializeTupleStruct = Compound<S::SerializeTupleStruct>;
-    type SerializeTupleVariant = Compound<S::SerializeTupleVariant>;
-    type SerializeMap = Compound<S::SerializeMap>;
-    type SerializeStruct = Compound<S::SerializeStruct>;
-    type SerializeStructVariant = Compound<S::SerializeStructVariant>;
+    type SerializeSeq = Compound<'w, S::SerializeSeq>;
+    type SerializeTuple = Compound<'w, S::SerializeTuple>;
+    type SerializeTupleStruct = Compound<'w, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Compound<'w, S::SerializeTupleVariant>;
+    type SerializeMap = Compound<'w, S::SerializeMap>;
+    type SerializeStruct = Compound<'w, S::SerializeStruct>;
+    type SerializeStructVariant = Compound<'w, S::SerializeStructVariant>;
 
     float!(serialize_f32, f32);
     float!(serialize_f64, f64);
@@ -139,15 +174,26 @@ impl<S: Serializer> Serializer for Finite<S> {
         serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct, 1;
         serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
             -> SerializeTupleVariant, 2;
-        serialize_map(len: Option<usize>) -> SerializeMap, 1;
         serialize_struct(name: &'static str, len: usize) -> SerializeStruct, 1;
         serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
             -> SerializeStructVariant, 2;
     }
 
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        let written = self.written;
+        written.map();
+        let (inner, depth) = self.deeper(1)?;
+        Ok(Compound {
+            inner: inner.serialize_map(len)?,
+            depth,
+            written,
+            names: Names::default(),
+        })
+    }
+
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        let depth = self.depth;
-        self.inner.serialize_some(&FiniteValue { value, depth })
+        let value = FiniteValue::at_depth(value, self.depth, self.written);
+        self.inner.serialize_some(&value)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -155,9 +201,8 @@ impl<S: Serializer> Serializer for Finite<S> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        let depth = self.depth;
-        self.inner
-            .serialize_newtype_struct(name, &FiniteValue { value, depth })
+        let value = FiniteValue::at_depth(value, self.depth, self.written);
+        self.inner.serialize_newtype_struct(name, &value)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -167,8 +212,10 @@ impl<S: Serializer> Serializer for Finite<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
+        let written = self.written;
         let (inner, depth) = self.deeper(1)?;
-        inner.serialize_newtype_variant(name, index, variant, &FiniteValue { value, depth })
+        let value = FiniteValue::at_depth(value, depth, written);
+        inner.serialize_newtype_variant(name, index, variant, &value)
     }
 
     fn is_human_readable(&self) -> bool {
@@ -178,7 +225,7 @@ impl<S: Serializer> Serializer for Finite<S> {
 
 macro_rules! elements {
     ($($trait:ident::$method:ident;)*) => {$(
-        impl<C: $trait> $trait for Compound<C> {
+        impl<C: $trait> $trait for Compound<'_, C> {
             type Ok = C::Ok;
             type Error = C::Error;
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
@@ -201,7 +248,7 @@ elements! {
 
 macro_rules! fields {
     ($($trait:ident;)*) => {$(
-        impl<C: $trait> $trait for Compound<C> {
+        impl<C: $trait> $trait for Compound<'_, C> {
             type Ok = C::Ok;
             type Error = C::Error;
             fn serialize_field<T: Serialize + ?Sized>(
@@ -209,6 +256,7 @@ macro_rules! fields {
                 key: &'static str,
                 value: &T,
             ) -> Result<(), C::Error> {
+                self.name(key)?;
                 let value = self.pass(value);
                 self.inner.serialize_field(key, &value)
             }
@@ -227,7 +275,7 @@ fields! {
     SerializeStructVariant;
 }
 
-impl<C: SerializeMap> SerializeMap for Compound<C> {
+impl<C: SerializeMap> SerializeMap for Compound<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
@@ -253,7 +301,10 @@ mod tests {
     use super::*;
 
     fn finite(value: &impl Serialize) -> Result<Value, serde_json::Error> {
-        value.serialize(Finite::new(serde_json::value::Serializer))
+        value.serialize(Finite::new(
+            serde_json::value::Serializer,
+            &Written::default(),
+        ))
     }
 
     fn nested(levels: usize) -> Value {

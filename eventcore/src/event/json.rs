@@ -14,7 +14,9 @@ use serde_json::{Deserializer, Error, de::SliceRead, value::Value};
 
 use super::{
     DecodeFailure, EncodeError, EncodedEvent, Event, EventType, Payload, SchemaVersion,
+    duplicates::Written,
     finite::{Compound, Finite, FiniteValue},
+    plain_numbers::{self, PlainNumbers},
 };
 
 type Json<'a> = &'a mut serde_json::Serializer<Vec<u8>>;
@@ -30,7 +32,9 @@ pub fn encode_variant<E: Serialize>(
     event_type: EventType,
     schema: SchemaVersion,
 ) -> Result<EncodedEvent, EncodeError> {
-    encode(event_type, schema, |json| event.serialize(Untag(json)))
+    encode(event_type, schema, |json, written| {
+        event.serialize(Untag(json, written))
+    })
 }
 
 /// A struct, stored under the name that the derive gives it.
@@ -43,23 +47,22 @@ pub fn encode_value<E: Serialize>(
     event_type: EventType,
     schema: SchemaVersion,
 ) -> Result<EncodedEvent, EncodeError> {
-    encode(event_type, schema, |json| {
-        event.serialize(Finite::new(json))
+    encode(event_type, schema, |json, written| {
+        event.serialize(Finite::new(json, written))
     })
 }
 
 fn encode(
     event_type: EventType,
     schema: SchemaVersion,
-    write: impl FnOnce(Json<'_>) -> Result<(), Error>,
+    write: impl FnOnce(Json<'_>, &Written) -> Result<(), Error>,
 ) -> Result<EncodedEvent, EncodeError> {
     let mut json = serde_json::Serializer::new(Vec::with_capacity(256));
-    match write(&mut json) {
-        Ok(()) => Ok(EncodedEvent::new(
-            event_type,
-            schema,
-            Payload::from(json.into_inner()),
-        )),
+    let written = Written::default();
+    let done = write(&mut json, &written);
+    let json = json.into_inner();
+    match done.and_then(|()| written.check(&json)) {
+        Ok(()) => Ok(EncodedEvent::new(event_type, schema, Payload::from(json))),
         Err(error) => Err(EncodeError::new(event_type, error)),
     }
 }
@@ -74,7 +77,13 @@ pub fn decode_variant<E: DeserializeOwned>(
     stored: &EncodedEvent,
 ) -> Result<E, DecodeFailure> {
     let payload = stored.payload().as_bytes();
-    E::deserialize(Tag { index, payload }).map_err(|error| DecodeFailure::Payload(error.into()))
+    let tag = Tag { index, payload };
+    let event = if plain_numbers::are_hidden() {
+        E::deserialize(PlainNumbers(tag))
+    } else {
+        E::deserialize(tag)
+    };
+    event.map_err(|error| DecodeFailure::Payload(error.into()))
 }
 
 /// A whole value, read from its payload.
@@ -83,8 +92,18 @@ pub fn decode_variant<E: DeserializeOwned>(
 ///
 /// [`DecodeFailure::Payload`].
 pub fn decode_value<E: DeserializeOwned>(stored: &EncodedEvent) -> Result<E, DecodeFailure> {
-    serde_json::from_slice(stored.payload().as_bytes())
-        .map_err(|error| DecodeFailure::Payload(error.into()))
+    read(stored.payload().as_bytes()).map_err(|error| DecodeFailure::Payload(error.into()))
+}
+
+/// Any value, with numbers as the default build of `serde_json` gives them.
+pub(crate) fn read<E: DeserializeOwned>(json: &[u8]) -> Result<E, Error> {
+    if !plain_numbers::are_hidden() {
+        return serde_json::from_slice(json);
+    }
+    let mut json = Deserializer::from_slice(json);
+    let value = E::deserialize(PlainNumbers(&mut json))?;
+    json.end()?;
+    Ok(value)
 }
 
 /// An event that can be made from an old shape of it: whatever has a fitting `TryFrom`.
@@ -126,16 +145,25 @@ where
 
 /// A JSON value with the same refusals as payloads, to be stored two levels down in a text of its own.
 pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, Error> {
-    FiniteValue::at_depth(value, 2).serialize(serde_json::value::Serializer)
+    let written = Written::default();
+    let value_of =
+        FiniteValue::at_depth(value, 2, &written).serialize(serde_json::value::Serializer)?;
+    if written.may_repeat() {
+        to_vec(value)?;
+    }
+    Ok(value_of)
 }
 
 /// A JSON text, with the same refusals as payloads.
 pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(&FiniteValue::at_depth(value, 2))
+    let written = Written::default();
+    let json = serde_json::to_vec(&FiniteValue::at_depth(value, 2, &written))?;
+    written.check(&json)?;
+    Ok(json)
 }
 
 /// Accepts enum variants only and writes their content.
-struct Untag<'a>(Json<'a>);
+struct Untag<'a>(Json<'a>, &'a Written);
 
 fn not_a_variant<T>() -> Result<T, Error> {
     Err(serde::ser::Error::custom(
@@ -157,10 +185,10 @@ impl<'a> serde::Serializer for Untag<'a> {
     type SerializeSeq = Impossible<(), Error>;
     type SerializeTuple = Impossible<(), Error>;
     type SerializeTupleStruct = Impossible<(), Error>;
-    type SerializeTupleVariant = Content<<Json<'a> as serde::Serializer>::SerializeTuple>;
+    type SerializeTupleVariant = Content<'a, <Json<'a> as serde::Serializer>::SerializeTuple>;
     type SerializeMap = Impossible<(), Error>;
     type SerializeStruct = Impossible<(), Error>;
-    type SerializeStructVariant = Content<<Json<'a> as serde::Serializer>::SerializeStruct>;
+    type SerializeStructVariant = Content<'a, <Json<'a> as serde::Serializer>::SerializeStruct>;
 
     refuse! {
         serialize_bool(bool) -> ();
@@ -211,7 +239,7 @@ impl<'a> serde::Serializer for Untag<'a> {
         _: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        value.serialize(Finite::new(self.0))
+        value.serialize(Finite::new(self.0, self.1))
     }
 
     fn serialize_tuple_variant(
@@ -221,7 +249,9 @@ impl<'a> serde::Serializer for Untag<'a> {
         _: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, Error> {
-        Finite::new(self.0).serialize_tuple(len).map(Content)
+        Finite::new(self.0, self.1)
+            .serialize_tuple(len)
+            .map(Content)
     }
 
     fn serialize_struct_variant(
@@ -231,15 +261,17 @@ impl<'a> serde::Serializer for Untag<'a> {
         _: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, Error> {
-        Finite::new(self.0).serialize_struct(name, len).map(Content)
+        Finite::new(self.0, self.1)
+            .serialize_struct(name, len)
+            .map(Content)
     }
 }
 
 /// The fields of a variant, written as a struct or tuple of their own. A type of its own, since a format's struct
 /// writer may be its variant writer too, and close a tag that was never opened.
-struct Content<C>(Compound<C>);
+struct Content<'w, C>(Compound<'w, C>);
 
-impl<C: SerializeStruct> SerializeStructVariant for Content<C> {
+impl<C: SerializeStruct> SerializeStructVariant for Content<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
@@ -260,7 +292,7 @@ impl<C: SerializeStruct> SerializeStructVariant for Content<C> {
     }
 }
 
-impl<C: SerializeTuple> SerializeTupleVariant for Content<C> {
+impl<C: SerializeTuple> SerializeTupleVariant for Content<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 

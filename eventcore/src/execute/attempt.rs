@@ -1,6 +1,7 @@
 //! One attempt: from reading the streams to a decision.
 
 use super::{
+    Options,
     panics::guarded,
     slot::{Index, Slot, mixed_up},
 };
@@ -56,8 +57,9 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
     command: &C,
     store: &S,
     declared: &Declarations,
-    discovery_limit: u32,
+    options: &Options,
 ) -> Result<Decision, Undecided> {
+    let discovery_limit = options.discovery_limit;
     let mut known = Known {
         command,
         cache: store.commons().folds(),
@@ -109,7 +111,7 @@ pub(super) async fn decide<C: CommandLogic, S: EventStore + ?Sized>(
         }
     }
 
-    let mut events = NewEvents::new();
+    let mut events = NewEvents::new(options.verify_events);
     guarded("handle", || command.handle(&streams, &mut events))?;
     if let Some(error) = events.failure {
         return Err(error.into());

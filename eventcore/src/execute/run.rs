@@ -155,8 +155,7 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
         declared: &Declarations,
         lines: &mut Vec<StreamId>,
     ) -> Result<Result<AppendReceipt, Again>, CommandError> {
-        let limit = self.options.discovery_limit;
-        let deciding = decide(self.command, self.store, declared, limit);
+        let deciding = decide(self.command, self.store, declared, self.options);
         let decision = match self.before_append(attempts, deciding).await? {
             Ok(decision) => decision,
             Err(Undecided::Torn(conflict)) => return Ok(Err(Again::Conflict(conflict))),

@@ -98,7 +98,7 @@ impl<'s, M: ReadModel, S: ProjectionStore> Documents<'s, M, S> {
     }
 
     fn decode(&self, key: &DocumentKey, body: &str) -> Result<M::Document, DocumentError> {
-        serde_json::from_str(body).map_err(|source| DocumentError::Decode {
+        crate::event::read(body.as_bytes()).map_err(|source| DocumentError::Decode {
             name: self.name.clone(),
             key: key.clone(),
             source,

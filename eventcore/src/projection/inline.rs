@@ -82,7 +82,7 @@ impl<M: ReadModel> Erased for Model<M> {
     ) -> Result<Vec<DocumentChange>, ApplyError> {
         let mut decoded = HashMap::with_capacity(documents.len());
         for (key, body) in documents {
-            let document = body.map(|body| serde_json::from_str::<M::Document>(&body));
+            let document = body.map(|body| crate::event::read::<M::Document>(body.as_bytes()));
             decoded.insert(key, document.transpose()?);
         }
         for event in events.iter().filter(|event| self.filter.matches(event)) {

@@ -92,7 +92,7 @@ impl<M: ReadModel> ByKey<M> {
         let found = unit.load(&missing).await?;
         for ((key, event), body) in missing.into_iter().zip(first_touch).zip(found) {
             let document = body
-                .map(|body| serde_json::from_str(&body))
+                .map(|body| crate::event::read(body.as_bytes()))
                 .transpose()
                 .map_err(|error| {
                     let text =
