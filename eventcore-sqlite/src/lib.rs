@@ -23,8 +23,11 @@
 mod append;
 mod connection;
 mod errors;
+mod identity;
 mod options;
+mod place;
 mod projections;
+mod queue;
 mod readers;
 mod row;
 mod schema;

@@ -11,7 +11,7 @@ mod leases;
 mod letters;
 mod options;
 mod query;
-mod readers;
+pub(crate) mod readers;
 mod schema;
 mod trouble;
 mod turn;
@@ -121,8 +121,8 @@ impl SqliteProjections {
     /// As [`SqliteProjections::open`].
     pub async fn open_with(options: SqliteProjectionsOptions) -> Result<Self, StoreError> {
         let start = move || {
-            let writer = Writer::start(&options.file)?;
-            let readers = Readers::start(&options.file)?;
+            let (writer, file) = Writer::start(&options.file)?;
+            let readers = Readers::start(&options.file, &file)?;
             Ok(Shared { writer, readers })
         };
         Ok(Self {

@@ -10,18 +10,25 @@ use eventcore::{
         PageSize, ReadError, ReadFrom, StoreError, StoreErrorKind, StreamRead,
     },
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     SqliteOptions,
-    errors::closed,
     readers::{Job, Readers},
     select::{Cursor, Opened},
     watch::Watch,
-    writer,
+    writer::Writes,
 };
 
 /// Events in an SQLite file. Clones share their threads and the file.
+///
+/// It is used in a Tokio runtime with time enabled.
+///
+/// **The file belongs to the store while it is open.** When it is deleted, moved or replaced, or given a second name (a
+/// hard link), or when that happens to the `-wal` and `-shm` files beside it, every call fails as
+/// [`Replaced`](StoreErrorKind::Replaced) from then on, until the store is closed and opened again: what was written would
+/// be in a file without a name. Reads notice it within some 50 milliseconds, appends before they are acknowledged. Copy
+/// the file with [`SqliteEventStore::backup_to`] and with nothing else.
 ///
 /// ```
 /// use eventcore::{EventStore, store::ReadFrom};
@@ -43,12 +50,11 @@ pub struct SqliteEventStore {
 
 #[derive(Debug)]
 struct Shared {
-    writes: mpsc::Sender<writer::Job>,
+    writes: Writes,
     readers: Readers,
     watch: Watch,
     commons: Arc<Commons>,
     read_only: bool,
-    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl SqliteEventStore {
@@ -80,11 +86,11 @@ impl SqliteEventStore {
         let commons = Arc::new(Commons::keeping(options.kept_folds));
         let woken = Arc::clone(&commons);
         let start = move || {
-            let writer = writer::start(&options, Arc::clone(&woken))?;
-            let readers = Readers::start(&options)?;
-            Ok((writer, readers, Watch::start(&options, woken)?))
+            let (writes, file) = Writes::start(&options, Arc::clone(&woken))?;
+            let readers = Readers::start(&options, &file)?;
+            Ok((writes, readers, Watch::start(&options, file, woken)?))
         };
-        let ((writes, ended), readers, watch) = in_a_thread(start).await?;
+        let (writes, readers, watch) = in_a_thread(start).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 writes,
@@ -92,13 +98,13 @@ impl SqliteEventStore {
                 watch,
                 commons,
                 read_only,
-                ended: Mutex::new(Some(ended)),
             }),
         })
     }
 
     /// Finishes what waits and closes the file, for all clones; later calls fail as
-    /// [`Closed`](StoreErrorKind::Closed). Dropping the last clone does the same without waiting.
+    /// [`Closed`](StoreErrorKind::Closed). Dropping the last clone does the same without waiting. It returns without
+    /// the end of a thread that makes no progress for [`SqliteOptions::stall_timeout`].
     ///
     /// # Cancel safety
     ///
@@ -107,12 +113,7 @@ impl SqliteEventStore {
         // The writer is the last to close, so that it can put everything into the one file.
         self.shared.readers.close().await;
         self.shared.watch.close().await;
-        // An error means that it is closed already.
-        let _ = self.shared.writes.send(writer::Job::Close).await;
-        let mut ended = self.shared.ended.lock().await;
-        if let Some(ended) = ended.take() {
-            let _ = ended.await;
-        }
+        self.shared.writes.close().await;
     }
 
     fn rest(self, cursor: Cursor) -> impl futures_core::Stream<Item = Result<Chunk, ReadError>> {
@@ -180,14 +181,7 @@ impl EventStore for SqliteEventStore {
             let text = "it was opened with `SqliteOptions::read_only`";
             return Err(StoreError::new("append", StoreErrorKind::ReadOnly, text).into());
         }
-        let (verdict, judged) = oneshot::channel();
-        let append = writer::Append { batch, verdict };
-        let sent = self.shared.writes.send(writer::Job::Append(append)).await;
-        sent.map_err(|_| closed("append"))?;
-        // The verdict is lost only if the writer is: then nobody knows.
-        judged
-            .await
-            .unwrap_or_else(|_| Err(AppendError::OutcomeUnknown(closed("append"))))
+        self.shared.writes.append(batch).await
     }
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {

@@ -23,8 +23,10 @@ use tokio::sync::{Mutex as Queue, OwnedMutexGuard, oneshot};
 
 use super::{schema::PROJECTIONS, trouble::Trouble};
 use crate::{
-    SqliteOptions, connection,
+    SqliteOptions,
+    connection::{self, FileConnection},
     errors::{closed, store_error},
+    identity::OpenFile,
 };
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -46,7 +48,7 @@ pub(crate) struct Writer {
 /// The connection, and whether what it did may be committed.
 #[derive(Debug)]
 struct Writing {
-    connection: Connection,
+    connection: FileConnection,
     may_commit: Arc<AtomicBool>,
     closed: bool,
 }
@@ -61,7 +63,7 @@ pub(crate) struct Turn {
 
 impl Writer {
     /// Opens the file, with its tables, and starts the thread; it ends with the last who may use it.
-    pub(crate) fn start(options: &SqliteOptions) -> Result<Self, StoreError> {
+    pub(crate) fn start(options: &SqliteOptions) -> Result<(Self, Arc<OpenFile>), StoreError> {
         let connection = connection::writer(options, &PROJECTIONS)?;
         let failed = |error| store_error("open the store", error);
         let may_commit = Arc::new(AtomicBool::new(false));
@@ -85,16 +87,18 @@ impl Writer {
                 let text = "cannot start a thread";
                 StoreError::new("open the store", StoreErrorKind::Other, text).with_source(error)
             })?;
+        let file = Arc::clone(&connection.file);
         let writing = Writing {
             connection,
             may_commit,
             closed: false,
         };
-        Ok(Self {
+        let writer = Self {
             queue: Mutex::new(Some(Arc::new(Queue::new(writing)))),
             thread,
             patience: options.busy_timeout,
-        })
+        };
+        Ok((writer, file))
     }
 
     /// Waits for the turn.
@@ -195,19 +199,28 @@ impl Turn {
         if !self.connection().is_autocommit() {
             self.connection().execute_batch("ROLLBACK")?;
         }
-        let mut begun = connection::begin_immediate(self.connection(), self.until, gave_up)?;
+        let begun = connection::begin_immediate(self.connection(), self.until, gave_up);
+        // First, since a replaced file fails in many ways.
+        self.check()?;
         // It ends with the turn, or by `commit`.
-        begun.set_drop_behavior(DropBehavior::Ignore);
+        begun?.set_drop_behavior(DropBehavior::Ignore);
         Ok(())
     }
 
-    /// Commits, and flushes to the disk.
+    /// Commits, and flushes to the disk, when the file is still the one at its path; an error if it was replaced before
+    /// the commit was done.
     pub(crate) fn commit(&mut self) -> Result<(), Trouble> {
+        self.check()?;
         let may_commit = Arc::clone(&self.writing.may_commit);
         may_commit.store(true, Ordering::Relaxed);
         let result = self.connection().execute_batch("COMMIT");
         may_commit.store(false, Ordering::Relaxed);
+        self.check()?;
         Ok(result?)
+    }
+
+    fn check(&self) -> Result<(), Trouble> {
+        Ok(self.writing.connection.file.check("write to the file")?)
     }
 }
 
