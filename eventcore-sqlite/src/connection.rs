@@ -187,6 +187,7 @@ pub(crate) fn reader(
     options: &SqliteOptions,
     file: &Arc<OpenFile>,
 ) -> Result<FileConnection, StoreError> {
+    file.check(OPERATION)?;
     let connection = FileConnection {
         connection: open(options, &file.place, false)?,
         file: Arc::clone(file),

@@ -83,6 +83,10 @@ impl<T> Queue<T> {
         let _ = self.sender.send(job).await;
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     fn overloaded(&self, operation: &'static str) -> StoreError {
         let text = format!(
             "the queue is full with {} operations (`queue`) or {} bytes (`queue_bytes`), and no place in it came free \

@@ -13,7 +13,9 @@ use eventcore::{
 use tokio::sync::oneshot;
 
 use crate::{
-    SqliteOptions,
+    SqliteOptions, backup,
+    errors::closed,
+    identity::OpenFile,
     readers::{Job, Readers},
     select::{Cursor, Opened},
     watch::Watch,
@@ -54,7 +56,8 @@ struct Shared {
     readers: Readers,
     watch: Watch,
     commons: Arc<Commons>,
-    read_only: bool,
+    options: SqliteOptions,
+    file: Arc<OpenFile>,
 }
 
 impl SqliteEventStore {
@@ -82,23 +85,23 @@ impl SqliteEventStore {
     ///
     /// As [`SqliteEventStore::open`].
     pub async fn open_with(options: SqliteOptions) -> Result<Self, StoreError> {
-        let read_only = options.read_only;
         let commons = Arc::new(Commons::keeping(options.kept_folds));
         let woken = Arc::clone(&commons);
         let start = move || {
             let (writes, file) = Writes::start(&options, Arc::clone(&woken))?;
             let readers = Readers::start(&options, &file)?;
-            Ok((writes, readers, Watch::start(&options, file, woken)?))
-        };
-        let (writes, readers, watch) = in_a_thread(start).await?;
-        Ok(Self {
-            shared: Arc::new(Shared {
+            let watch = Watch::start(&options, Arc::clone(&file), woken)?;
+            Ok(Shared {
                 writes,
                 readers,
                 watch,
                 commons,
-                read_only,
-            }),
+                options,
+                file,
+            })
+        };
+        Ok(Self {
+            shared: Arc::new(in_a_thread(start).await?),
         })
     }
 
@@ -114,6 +117,71 @@ impl SqliteEventStore {
         self.shared.readers.close().await;
         self.shared.watch.close().await;
         self.shared.writes.close().await;
+    }
+
+    /// Copies the file to a path at which there is no file, while the store is in use, and returns how far the copy goes:
+    /// the position of its last event.
+    ///
+    /// The copy is one snapshot of the whole file, tables of projections and of the application included. It is written
+    /// under a temporary name in the same folder, flushed to the disk, and renamed, so there is never a half-made
+    /// backup at the path. It may be opened like every other file; readers that have gone further than it have to be
+    /// told so, see [`ReadError::LogBehind`].
+    ///
+    /// Appends go on meanwhile. The write-ahead log cannot be emptied while pages are copied, so it grows by what is
+    /// appended. There is no time limit; a file of some gigabytes takes as long as the disk needs to write it.
+    ///
+    /// No other way of copying an open file is safe. Reading it with the means of the operating system in a process that
+    /// has it open takes away its locks, and without the write-ahead log the last events are missing.
+    ///
+    /// ```
+    /// # use eventcore_sqlite::SqliteEventStore;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = SqliteEventStore::open(folder.path().join("bank.db")).await?;
+    /// let position = store.backup_to(folder.path().join("bank-2026-11-25.db")).await?;
+    /// assert_eq!(position.get(), 0);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]: [`Access`](StoreErrorKind::Access) when something is at the path, or its folder is missing or
+    /// cannot be written; [`Full`](StoreErrorKind::Full); [`Replaced`](StoreErrorKind::Replaced);
+    /// [`Closed`](StoreErrorKind::Closed). There is no backup then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the copying soon, and nothing is left of it; or it was just done.
+    pub async fn backup_to(
+        &self,
+        path: impl AsRef<Path> + Send,
+    ) -> Result<GlobalPosition, StoreError> {
+        const OPERATION: &str = "back the store up";
+        let Shared {
+            writes,
+            options,
+            file,
+            ..
+        } = &*self.shared;
+        if writes.is_closed() {
+            return Err(closed(OPERATION));
+        }
+        let (options, file) = (options.clone(), Arc::clone(file));
+        let path = path.as_ref().to_path_buf();
+        let (done, copied) = oneshot::channel();
+        let copy = move || {
+            let result = backup::copy(&options, &file, &path, &|| done.is_closed());
+            // The caller may have given up just now.
+            let _ = done.send(result);
+        };
+        let failed = |text| StoreError::new(OPERATION, StoreErrorKind::Other, text);
+        std::thread::Builder::new()
+            .name("eventcore-sqlite-backup".into())
+            .spawn(copy)
+            .map_err(|error| failed("cannot start a thread").with_source(error))?;
+        copied
+            .await
+            .map_err(|_| failed("the thread that copies ended early"))?
     }
 
     fn rest(self, cursor: Cursor) -> impl futures_core::Stream<Item = Result<Chunk, ReadError>> {
@@ -177,7 +245,7 @@ impl EventStore for SqliteEventStore {
     }
 
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
-        if self.shared.read_only {
+        if self.shared.options.read_only {
             let text = "it was opened with `SqliteOptions::read_only`";
             return Err(StoreError::new("append", StoreErrorKind::ReadOnly, text).into());
         }

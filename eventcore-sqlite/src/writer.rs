@@ -154,6 +154,10 @@ impl Writes {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     fn stands_still(&self) -> StoreError {
         let text = format!(
             "the thread that writes has made no progress for {:?} (`stall_timeout`); is the disk there?",
