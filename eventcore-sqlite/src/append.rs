@@ -22,10 +22,13 @@ use crate::{
 pub(crate) type Verdict = Result<AppendReceipt, AppendError>;
 
 /// Judges a batch and, if it may, inserts it. The outer error means that the transaction is of no use any more.
+///
+/// `known_end` is the end of the log, where the transaction has asked for it before; nothing else appends meanwhile.
 pub(crate) fn apply(
     connection: &Connection,
     batch: &AppendBatch,
     pass: &mut Pass<'_>,
+    known_end: &mut Option<GlobalPosition>,
 ) -> Result<Verdict, Trouble> {
     if let Some(idempotency) = batch.idempotency()
         && let Some(verdict) = earlier(connection, idempotency)
@@ -48,25 +51,29 @@ pub(crate) fn apply(
     if let Some(conflict) = Conflict::new(moved) {
         return Ok(Err(conflict.into()));
     }
-    let end = last_position(connection)?;
+    let end = match *known_end {
+        Some(end) => end,
+        None => last_position(connection)?,
+    };
     match pass.take(connection, end, || recorded(batch, &versions, end)) {
         Ok(()) => {}
         Err(Refused::Append(error)) => return Ok(Err(error)),
         Err(Refused::Transaction(trouble)) => return Err(trouble),
     }
     let events = insert(connection, batch, versions, end)?;
+    *known_end = Some(events.last().map_or(end, |event| event.position));
     if let Some(Idempotency { key, fingerprint }) = batch.idempotency() {
         let mut remember = connection.prepare_cached(
             "INSERT INTO eventcore_commands (key, fingerprint, correlation_id, first_position, events)
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
-        remember.execute(params![
+        exactly_one(remember.execute(params![
             key.as_str(),
             fingerprint.as_bytes(),
             batch.correlation_id().as_uuid().as_bytes(),
             end.advanced(1).to_i64(),
             i64::try_from(events.len()).unwrap_or(i64::MAX),
-        ])?;
+        ])?)?;
     }
     Ok(Ok(AppendReceipt {
         events,
@@ -119,7 +126,8 @@ fn insert(
         position = position.advanced(1);
         let version = versions[event.stream].advanced(1);
         versions[event.stream] = version;
-        insert.execute(params![
+        // A trigger of the application's could leave the row out without an error.
+        exactly_one(insert.execute(params![
             position.to_i64(),
             stream.as_str(),
             version.to_i64(),
@@ -131,7 +139,7 @@ fn insert(
             batch.recorded_at().unix_micros(),
             batch.metadata().map(|text| &**text),
             event.event.payload().as_bytes(),
-        ])?;
+        ])?)?;
         appended.push(AppendedEvent {
             id: event.id,
             stream: stream.clone(),
@@ -140,6 +148,13 @@ fn insert(
         });
     }
     Ok(appended)
+}
+
+fn exactly_one(rows: usize) -> Result<(), rusqlite::Error> {
+    match rows {
+        1 => Ok(()),
+        other => Err(rusqlite::Error::StatementChangedRows(other)),
+    }
 }
 
 /// The verdict on a batch whose key is known already.

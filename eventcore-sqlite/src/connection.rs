@@ -17,8 +17,8 @@ use crate::{
     Durability, SqliteOptions,
     errors::store_error,
     identity::{FileId, OpenFile},
+    ledger::Tables,
     place::Place,
-    schema::Tables,
 };
 
 const OPERATION: &str = "open the store";
@@ -68,8 +68,10 @@ pub(crate) fn writer(
     let place = Place::find(options)?;
     let before = FileId::of(&place.asked).unwrap_or_default();
     let mut connection = open(options, &place, options.create)?;
+    // First of all, so that a file of another application stays as it is.
+    let there = tables.check(&connection)?;
     if options.read_only {
-        if !tables.check(&connection)? {
+        if !there {
             let text = format!("`{}` holds no events of eventcore", place.asked.display());
             return Err(StoreError::new(OPERATION, StoreErrorKind::Schema, text));
         }

@@ -26,6 +26,7 @@ mod backup;
 mod connection;
 mod errors;
 mod identity;
+mod ledger;
 mod options;
 mod place;
 mod projections;

@@ -314,9 +314,10 @@ fn transact(writer: &Writer, group: &[Append], until: Instant) -> Result<Vec<Ver
     let transaction = connection::begin_immediate(connection, until, &gave_up)
         .map_err(|error| but_first(Failure::All(store_error(OPERATION, error))))?;
     let mut pass = Pass::new(&writer.inline);
+    let mut end = None;
     let judge = |append: &Append| {
         pulse.beat();
-        append::apply(&transaction, &append.batch, &mut pass)
+        append::apply(&transaction, &append.batch, &mut pass, &mut end)
     };
     let verdicts = group
         .iter()
