@@ -27,6 +27,7 @@ mod connection;
 mod errors;
 mod identity;
 mod ledger;
+mod merge;
 mod options;
 mod place;
 mod projections;
