@@ -33,6 +33,7 @@ mod place;
 mod projections;
 mod queue;
 mod readers;
+mod retry;
 mod row;
 mod schema;
 mod select;

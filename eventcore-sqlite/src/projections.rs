@@ -152,7 +152,8 @@ impl SqliteProjections {
     }
 
     /// Waits for the open unit to end and closes the file, for all clones; later calls fail as
-    /// [`Closed`](eventcore::store::StoreErrorKind::Closed). Dropping the last clone does the same without waiting.
+    /// [`Closed`](eventcore::store::StoreErrorKind::Closed). Dropping the last clone does the same without waiting. It
+    /// returns when the unit has not ended within [`SqliteProjectionsOptions::stall_timeout`].
     ///
     /// # Cancel safety
     ///

@@ -25,6 +25,7 @@ use crate::{
     identity::OpenFile,
     projections::inline::{self, Pass},
     queue::{Pulse, Queue, Room},
+    retry::{Failure, again_after_failed_commits},
     schema,
 };
 
@@ -33,9 +34,6 @@ const OPERATION: &str = "append";
 /// The most appends, and bytes, that share a transaction.
 const MAX_GROUP: usize = 1024;
 const MAX_GROUP_BYTES: usize = 16 << 20;
-
-/// The pause after the first commit that the disk failed, and the longest.
-const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 /// What the writer is asked to do.
 enum Job {
@@ -249,53 +247,6 @@ fn commit(writer: &Writer, mut group: Vec<Append>) {
                     .send(Err(AppendError::OutcomeUnknown(cause.clone())));
             }
         }
-    }
-}
-
-/// Why a transaction was not committed.
-enum Failure {
-    /// One of the group spoiled it; the others may do without it.
-    One(StoreError),
-    /// It could not begin, or not end: the same for everybody, also if they tried again.
-    All(StoreError),
-    /// The disk failed while it was being committed.
-    Unknown(StoreError),
-}
-
-/// Repeats a transaction whose commit the disk failed, until the time is up.
-///
-/// In WAL mode nothing of a failed commit is seen, and the next commit that succeeds overwrites what it left in the
-/// log. Only if the log is recovered before that, after a crash of all, what was left may come to light. So after the
-/// first failure nothing but success is certain.
-fn again_after_failed_commits(
-    until: Instant,
-    mut transact: impl FnMut(Instant) -> Result<Vec<Verdict>, Failure>,
-) -> Result<Vec<Verdict>, Failure> {
-    let mut cause = match transact(until) {
-        Err(Failure::Unknown(cause)) => cause,
-        certain => return certain,
-    };
-    let [mut pause, longest] = PAUSES;
-    while Instant::now() + pause < until {
-        tracing::warn!(error = %cause, "the commit failed, it is tried again");
-        thread::sleep(pause);
-        pause = longest.min(2 * pause);
-        match transact(until) {
-            Ok(verdicts) => return Ok(verdicts.into_iter().map(|it| doubt(it, &cause)).collect()),
-            Err(Failure::Unknown(again)) => cause = again,
-            Err(Failure::One(other) | Failure::All(other)) => {
-                return Err(Failure::Unknown(other));
-            }
-        }
-    }
-    Err(Failure::Unknown(cause))
-}
-
-/// A stream that has moved since the failed commit may have been moved by it.
-fn doubt(verdict: Verdict, cause: &StoreError) -> Verdict {
-    match verdict {
-        Err(AppendError::Conflict(_)) => Err(AppendError::OutcomeUnknown(cause.clone())),
-        certain => certain,
     }
 }
 

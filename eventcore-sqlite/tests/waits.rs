@@ -214,6 +214,10 @@ impl ReadModel for Gated {
     }
 }
 
+#[expect(
+    clippy::await_holding_lock,
+    reason = "it holds up another thread, and this test waits for that"
+)]
 #[tokio::test]
 async fn an_append_whose_thread_stands_still_ends_with_its_outcome_unknown_and_so_does_closing() {
     let folder = Folder::new();

@@ -43,11 +43,21 @@ impl SqliteProjectionsOptions {
         self
     }
 
-    /// How long a unit waits to begin while somebody else writes to the file, before it fails as
+    /// How long a unit waits to begin while another connection writes to the file, before it fails as
     /// [`Busy`](eventcore::store::StoreErrorKind::Busy). Default: 5 seconds.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.file = self.file.busy_timeout(timeout);
+        self
+    }
+
+    /// How long a call waits for a thread of the store that makes no progress, say because the disk does not answer. Then
+    /// a read fails as [`Timeout`](eventcore::store::StoreErrorKind::Timeout), and a claim or a unit as
+    /// [`Other`](eventcore::store::StoreErrorKind::Other), since it may still take effect. Default: 60 seconds. A time that
+    /// is not longer than `busy_timeout` is taken as one second more than that.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.file = self.file.stall_timeout(timeout);
         self
     }
 

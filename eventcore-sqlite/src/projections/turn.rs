@@ -19,7 +19,10 @@ use eventcore::{
     store::{StoreError, StoreErrorKind},
 };
 use rusqlite::{Connection, DropBehavior};
-use tokio::sync::{Mutex as Queue, OwnedMutexGuard, oneshot};
+use tokio::{
+    sync::{Mutex as Queue, OwnedMutexGuard, oneshot},
+    time::timeout,
+};
 
 use super::{schema::PROJECTIONS, trouble::Trouble};
 use crate::{
@@ -43,6 +46,7 @@ pub(crate) struct Writer {
     queue: Mutex<Option<Arc<Queue<Writing>>>>,
     thread: mpsc::Sender<Work>,
     patience: Duration,
+    stall: Duration,
 }
 
 /// The connection, and whether what it did may be committed.
@@ -59,6 +63,8 @@ pub(crate) struct Turn {
     writing: OwnedMutexGuard<Writing>,
     thread: mpsc::Sender<Work>,
     until: Instant,
+    /// How long the caller waits for the thread.
+    stall: Duration,
 }
 
 impl Writer {
@@ -97,6 +103,7 @@ impl Writer {
             queue: Mutex::new(Some(Arc::new(Queue::new(writing)))),
             thread,
             patience: options.busy_timeout,
+            stall: options.stall(),
         };
         Ok((writer, file))
     }
@@ -105,7 +112,7 @@ impl Writer {
     pub(crate) async fn turn(&self, operation: &'static str) -> Result<Turn, StoreError> {
         let until = Instant::now() + self.patience;
         let queue = self.queue().clone().ok_or_else(|| closed(operation))?;
-        let writing = tokio::time::timeout(self.patience, queue.lock_owned())
+        let writing = timeout(self.patience, queue.lock_owned())
             .await
             .map_err(|_| busy(operation))?;
         if writing.closed {
@@ -115,6 +122,7 @@ impl Writer {
             writing,
             thread: self.thread.clone(),
             until,
+            stall: self.stall,
         })
     }
 
@@ -136,22 +144,29 @@ impl Writer {
         result.map_err(|trouble| trouble.during(operation))
     }
 
-    /// Waits for the last turn to end, and closes the connection.
+    /// Waits for the last turn to end, and closes the connection; returns without that after `stall_timeout`.
     pub(crate) async fn close(&self) {
         let Some(queue) = self.queue().take() else {
             return;
         };
-        let mut writing = Arc::clone(&queue).lock_owned().await;
-        writing.closed = true;
-        drop(writing);
-        // The last to let go of it closes the connection, which may write to the disk: better in the thread.
-        let (done, ended) = oneshot::channel();
-        let close = move || {
-            drop(queue);
-            let _ = done.send(());
+        let end = async {
+            let mut writing = Arc::clone(&queue).lock_owned().await;
+            writing.closed = true;
+            drop(writing);
+            // The last to let go of it closes the connection, which may write to the disk: better in the thread.
+            let (done, ended) = oneshot::channel();
+            let close = move || {
+                drop(queue);
+                let _ = done.send(());
+            };
+            if self.thread.send(Box::new(close)).is_ok() {
+                let _ = ended.await;
+            }
         };
-        if self.thread.send(Box::new(close)).is_ok() {
-            let _ = ended.await;
+        if timeout(self.stall, end).await.is_err() {
+            tracing::warn!(
+                "the open unit, or the thread that writes, was not waited for any longer"
+            );
         }
     }
 
@@ -177,21 +192,29 @@ impl Turn {
         &mut self.writing.connection
     }
 
-    /// Does what may block. When the caller gives up, the work is still finished, and then the turn ends.
+    /// Does what may block. When the caller gives up, also because the thread stands still, the work is still finished,
+    /// and then the turn ends.
     pub(crate) async fn in_the_thread<R: Send + 'static>(
         mut self,
         operation: &'static str,
         work: impl FnOnce(&mut Self, &dyn Fn() -> bool) -> R + Send + 'static,
     ) -> Result<(Self, R), StoreError> {
         let (answer, answered) = oneshot::channel();
-        let thread = self.thread.clone();
+        let (thread, stall) = (self.thread.clone(), self.stall);
         let job = move || {
             let result = work(&mut self, &|| answer.is_closed());
             // Sent back to nobody, the turn ends here.
             let _ = answer.send((self, result));
         };
         thread.send(Box::new(job)).map_err(|_| closed(operation))?;
-        answered.await.map_err(|_| closed(operation))
+        let answered = timeout(stall, answered).await.map_err(|_| {
+            let text = format!(
+                "the thread that writes has not answered within {stall:?} (`stall_timeout`), and it is not known whether \
+                 that takes effect yet; is the disk there?"
+            );
+            StoreError::new(operation, StoreErrorKind::Other, text)
+        })?;
+        answered.map_err(|_| closed(operation))
     }
 
     /// Begins a transaction that may write, when nobody else does; waits until the time is up or the caller gives up.
