@@ -22,10 +22,13 @@ use crate::{
 pub(crate) type Verdict = Result<AppendReceipt, AppendError>;
 
 /// Judges a batch and, if it may, inserts it. The outer error means that the transaction is of no use any more.
+///
+/// `known_end` is the end of the log, where the transaction has asked for it before; nothing else appends meanwhile.
 pub(crate) fn apply(
     connection: &Connection,
     batch: &AppendBatch,
     pass: &mut Pass<'_>,
+    known_end: &mut Option<GlobalPosition>,
 ) -> Result<Verdict, Trouble> {
     if let Some(idempotency) = batch.idempotency()
         && let Some(verdict) = earlier(connection, idempotency)
@@ -49,25 +52,29 @@ pub(crate) fn apply(
             None => Err(conflict.into()),
         });
     }
-    let end = last_position(connection)?;
+    let end = match *known_end {
+        Some(end) => end,
+        None => last_position(connection)?,
+    };
     match pass.take(connection, end, || batch.recorded(end)) {
         Ok(()) => {}
         Err(Refused::Append(error)) => return Ok(Err(error)),
         Err(Refused::Transaction(trouble)) => return Err(trouble),
     }
     insert(connection, batch, end)?;
+    *known_end = Some(end.advanced(batch.events().len() as u64));
     if let Some(Idempotency { key, fingerprint }) = batch.idempotency() {
         let mut remember = connection.prepare_cached(
             "INSERT INTO eventcore_commands (key, fingerprint, correlation_id, first_position, events)
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
-        remember.execute(params![
+        exactly_one(remember.execute(params![
             key.as_str(),
             fingerprint.as_bytes(),
             batch.correlation_id().as_uuid().as_bytes(),
             end.advanced(1).to_i64(),
             i64::try_from(batch.events().len()).unwrap_or(i64::MAX),
-        ])?;
+        ])?)?;
     }
     Ok(Ok(batch.receipt(end)))
 }
@@ -84,7 +91,8 @@ fn insert(
     )?;
     let causation_id = batch.causation_id();
     for (event, version, position) in batch.places(end) {
-        insert.execute(params![
+        // A trigger of the application's could leave the row out without an error.
+        exactly_one(insert.execute(params![
             position.to_i64(),
             batch.stream_of(event).as_str(),
             version.to_i64(),
@@ -96,7 +104,7 @@ fn insert(
             batch.recorded_at().unix_micros(),
             batch.metadata().map(|text| &**text),
             event.event.payload().as_bytes(),
-        ])?;
+        ])?)?;
     }
     Ok(())
 }
@@ -134,6 +142,13 @@ pub(crate) fn event_at(
         let position = GlobalPosition::try_from(position).ok()?;
         Some((position, EventId::try_from(Uuid::from_bytes(id)).ok()?))
     }))
+}
+
+fn exactly_one(rows: usize) -> Result<(), rusqlite::Error> {
+    match rows {
+        1 => Ok(()),
+        other => Err(rusqlite::Error::StatementChangedRows(other)),
+    }
 }
 
 /// The verdict on a batch whose key is known already.

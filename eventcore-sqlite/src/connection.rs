@@ -1,38 +1,101 @@
 //! Connections to the file, set up alike.
 
 use std::{
-    path::Path,
+    ops::{Deref, DerefMut},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use eventcore::store::{StoreError, StoreErrorKind};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, config::DbConfig,
+    types::ValueRef,
+};
 
-use crate::{Durability, SqliteOptions, errors::store_error, schema::Tables};
+use crate::{
+    Durability, SqliteOptions,
+    errors::store_error,
+    identity::{FileId, OpenFile},
+    ledger::Tables,
+    place::Place,
+};
 
 const OPERATION: &str = "open the store";
 
-/// The connection that writes; makes file and tables where they are not there.
-pub(crate) fn writer(options: &SqliteOptions, tables: &Tables) -> Result<Connection, StoreError> {
-    check_path(options)?;
-    let mut connection = open(options, options.read_only)?;
-    let pragma = |name: &str, value: &str| {
-        connection
-            .pragma_update(None, name, value)
-            .map_err(|error| store_error(OPERATION, error))
-    };
-    if options.read_only {
-        if !tables.check(&connection)? {
-            return Err(no_store(&options.path));
-        }
-        return Ok(connection);
+/// A connection, with the file that it has open.
+#[derive(Debug)]
+pub(crate) struct FileConnection {
+    connection: Connection,
+    pub(crate) file: Arc<OpenFile>,
+}
+
+impl Deref for FileConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
     }
-    if connection
-        .is_readonly("main")
-        .map_err(|error| store_error(OPERATION, error))?
-    {
-        let path = options.path.display();
+}
+
+impl DerefMut for FileConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+impl Drop for FileConnection {
+    /// The last connection to close puts the write-ahead log into the file and unlinks the log by its name. When the
+    /// files are others by now, it would unlink the log of another process: then it leaves everything as it is.
+    fn drop(&mut self) {
+        if self.file.check("close the store").is_err()
+            && let Err(error) = self
+                .connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            tracing::warn!(%error, "a connection to a replaced file could not be kept from its files");
+        }
+    }
+}
+
+/// The connection that writes, and the file that it has open; makes file and tables where they are not there.
+///
+/// A file that is only read may be in any journal mode: SQLite's locks keep its readers and writers apart in each.
+pub(crate) fn writer(
+    options: &SqliteOptions,
+    tables: &Tables,
+) -> Result<FileConnection, StoreError> {
+    let place = Place::find(options)?;
+    let before = FileId::of(&place.asked).unwrap_or_default();
+    let mut connection = open(options, &place, options.create)?;
+    // First of all, so that a file of another application stays as it is.
+    let there = tables.check(&connection)?;
+    if options.read_only {
+        if !there {
+            let text = format!("`{}` holds no events of eventcore", place.asked.display());
+            return Err(StoreError::new(OPERATION, StoreErrorKind::Schema, text));
+        }
+    } else {
+        write_with(options, &place, &connection)?;
+        tables.prepare(&mut connection)?;
+        // From here on `begin_immediate` does the waiting.
+        connection
+            .busy_timeout(Duration::from_millis(1))
+            .map_err(|error| store_error(OPERATION, error))?;
+    }
+    let file = Arc::new(OpenFile::opened(place, before.map(|(id, _)| id))?);
+    Ok(FileConnection { connection, file })
+}
+
+/// Sets up what writing needs.
+fn write_with(
+    options: &SqliteOptions,
+    place: &Place,
+    connection: &Connection,
+) -> Result<(), StoreError> {
+    let failed = |error| store_error(OPERATION, error);
+    let path = place.asked.display();
+    if connection.is_readonly("main").map_err(failed)? {
         return Err(StoreError::new(
             OPERATION,
             StoreErrorKind::ReadOnly,
@@ -41,28 +104,58 @@ pub(crate) fn writer(options: &SqliteOptions, tables: &Tables) -> Result<Connect
             ),
         ));
     }
-    pragma("journal_mode", "WAL")?;
-    pragma(
-        "synchronous",
-        match options.durability {
-            Durability::PowerCut => "FULL",
-            Durability::ProcessCrash => "NORMAL",
-        },
-    )?;
-    pragma("foreign_keys", "ON")?;
+    let (synchronous, name) = match options.durability {
+        Durability::PowerCut => ("FULL", "2"),
+        Durability::ProcessCrash => ("NORMAL", "1"),
+    };
+    for (pragma, value, becomes) in [
+        ("journal_mode", "WAL", "wal"),
+        ("synchronous", synchronous, name),
+        ("foreign_keys", "ON", "1"),
+    ] {
+        set(connection, pragma, value, becomes).map_err(|cause| {
+            StoreError::new(OPERATION, cause.kind(), format!("`{path}`")).with_source(cause)
+        })?;
+    }
     if let Some(bytes) = options.max_bytes {
         let page_size: i64 = connection
             .pragma_query_value(None, "page_size", |row| row.get(0))
-            .map_err(|error| store_error(OPERATION, error))?;
+            .map_err(failed)?;
         let pages = bytes.div_ceil(page_size.max(512).unsigned_abs()).max(1);
-        pragma("max_page_count", &pages.to_string())?;
+        connection
+            .pragma_update(None, "max_page_count", pages.to_string())
+            .map_err(failed)?;
     }
-    tables.prepare(&mut connection)?;
-    // From here on `begin_immediate` does the waiting.
+    Ok(())
+}
+
+/// Sets a pragma and reads it back: SQLite refuses some settings without an error.
+fn set(
+    connection: &Connection,
+    pragma: &str,
+    value: &str,
+    becomes: &str,
+) -> Result<(), StoreError> {
+    let failed = |error| store_error(OPERATION, error);
     connection
-        .busy_timeout(Duration::from_millis(1))
-        .map_err(|error| store_error(OPERATION, error))?;
-    Ok(connection)
+        .pragma_update(None, pragma, value)
+        .map_err(failed)?;
+    let now = connection
+        .pragma_query_value(None, pragma, |row| {
+            Ok(match row.get_ref(0)? {
+                ValueRef::Integer(number) => number.to_string(),
+                text => text.as_str().unwrap_or_default().to_owned(),
+            })
+        })
+        .map_err(failed)?;
+    if now == becomes {
+        return Ok(());
+    }
+    let text = format!(
+        "`PRAGMA {pragma} = {value}` was refused, it is `{now}`, and an acknowledged append could be lost; put the file \
+         on a local disk whose file system has locks and shared memory"
+    );
+    Err(StoreError::new(OPERATION, StoreErrorKind::Access, text))
 }
 
 /// How long a writer sleeps before it asks again for a file that another connection writes to. SQLite's own waiting
@@ -91,32 +184,38 @@ pub(crate) fn begin_immediate<'c>(
     }
 }
 
-/// A connection that only reads.
-pub(crate) fn reader(options: &SqliteOptions) -> Result<Connection, StoreError> {
-    let connection = open(options, options.read_only)?;
-    connection
-        .pragma_update(None, "query_only", "ON")
-        .map_err(|error| store_error(OPERATION, error))?;
+/// A connection that only reads, to the file that is open.
+pub(crate) fn reader(
+    options: &SqliteOptions,
+    file: &Arc<OpenFile>,
+) -> Result<FileConnection, StoreError> {
+    file.check(OPERATION)?;
+    let connection = FileConnection {
+        connection: open(options, &file.place, false)?,
+        file: Arc::clone(file),
+    };
+    set(&connection, "query_only", "ON", "1")?;
+    // It may have been replaced meanwhile.
+    file.check(OPERATION)?;
     Ok(connection)
 }
 
-fn open(options: &SqliteOptions, read_only: bool) -> Result<Connection, StoreError> {
+fn open(options: &SqliteOptions, place: &Place, create: bool) -> Result<Connection, StoreError> {
     let failed = |error| {
-        let path = options.path.display();
+        let path = place.asked.display();
         let cause = store_error(OPERATION, error);
         StoreError::new(OPERATION, cause.kind(), format!("`{path}`")).with_source(cause)
     };
-    // No SQLITE_OPEN_URI: a path is a path, whatever characters it has.
     let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if read_only {
+    if options.read_only {
         flags |= OpenFlags::SQLITE_OPEN_READ_ONLY;
     } else {
         flags |= OpenFlags::SQLITE_OPEN_READ_WRITE;
-        if options.create {
+        if create {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         }
     }
-    let connection = Connection::open_with_flags(&options.path, flags).map_err(failed)?;
+    let connection = Connection::open_with_flags(&place.file, flags).map_err(failed)?;
     connection
         .busy_timeout(options.busy_timeout)
         .map_err(failed)?;
@@ -132,38 +231,27 @@ fn open(options: &SqliteOptions, read_only: bool) -> Result<Connection, StoreErr
     Ok(connection)
 }
 
-fn check_path(options: &SqliteOptions) -> Result<(), StoreError> {
-    let path = &options.path;
-    let shown = path.display();
-    let access = |text: String| Err(StoreError::new(OPERATION, StoreErrorKind::Access, text));
-    if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
-        return access(format!(
-            "`{shown}` is not a file; for a store in memory use eventcore-memory"
-        ));
-    }
-    if path.is_dir() {
-        return access(format!("`{shown}` is a folder, a file is needed"));
-    }
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        && !folder.is_dir()
-    {
-        return access(format!(
-            "there is no folder `{}` for `{shown}`",
-            folder.display()
-        ));
-    }
-    if !path.exists() && (options.read_only || !options.create) {
-        return access(format!("there is no file `{shown}`"));
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use eventcore::store::StoreErrorKind;
+    use rusqlite::Connection;
 
-fn no_store(path: &Path) -> StoreError {
-    StoreError::new(
-        OPERATION,
-        StoreErrorKind::Schema,
-        format!("`{}` holds no events of eventcore", path.display()),
-    )
+    use super::set;
+
+    #[test]
+    fn a_setting_that_sqlite_refuses_silently_is_an_error_that_names_it() -> rusqlite::Result<()> {
+        // A database in memory has no write-ahead log.
+        let connection = Connection::open_in_memory()?;
+        let Err(error) = set(&connection, "journal_mode", "WAL", "wal") else {
+            unreachable!("it is in memory");
+        };
+        assert_eq!(error.kind(), StoreErrorKind::Access);
+        let text = error.to_string();
+        assert!(
+            text.contains("journal_mode") && text.contains("memory") && text.contains("local disk"),
+            "{text}"
+        );
+        assert!(set(&connection, "synchronous", "FULL", "2").is_ok());
+        Ok(())
+    }
 }

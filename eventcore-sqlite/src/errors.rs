@@ -1,5 +1,7 @@
 //! SQLite's result codes as EventCore's kinds of errors.
 
+use std::time::Duration;
+
 use eventcore::{
     GlobalPosition,
     store::{ReadError, StoreError, StoreErrorKind},
@@ -67,4 +69,13 @@ pub(crate) fn corrupt(
 /// The threads are gone.
 pub(crate) fn closed(operation: &'static str) -> StoreError {
     StoreError::new(operation, StoreErrorKind::Closed, "`close` was called")
+}
+
+/// A thread has not answered in time; what it may be doing changes nothing.
+pub(crate) fn stands_still(operation: &'static str, stall: Duration) -> StoreError {
+    let text = format!(
+        "no answer within {stall:?} (`stall_timeout`): the thread that reads stands still, or too much waits for it; is \
+         the disk there?"
+    );
+    StoreError::new(operation, StoreErrorKind::Timeout, text)
 }

@@ -5,6 +5,7 @@
 //! * [`SqliteEventStore::open`] makes the file if it is not there, and its tables; see [`SqliteOptions`].
 //! * Isolation: appends are serialisable (one writer at a time, over all processes); each read sees one snapshot.
 //! * Durability: WAL with `synchronous=FULL`; an acknowledged append survives a power cut.
+//! * [`SqliteEventStore::backup_to`] copies the file while it is open; nothing else may.
 //! * Read models can be changed in the transaction of each append ([`SqliteOptions::inline`]).
 //! * Whoever waits for events is woken by each append of this process at once, and of others within some 20 ms.
 //!
@@ -21,11 +22,18 @@
 //! `readers`, the SQL of `select`. What `projections` does is told there.
 
 mod append;
+mod backup;
 mod connection;
 mod errors;
+mod identity;
+mod ledger;
+mod merge;
 mod options;
+mod place;
 mod projections;
+mod queue;
 mod readers;
+mod retry;
 mod row;
 mod schema;
 mod select;

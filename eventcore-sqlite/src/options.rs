@@ -25,6 +25,9 @@ pub struct SqliteOptions {
     pub(crate) readers: usize,
     pub(crate) read_in_place: bool,
     pub(crate) queue: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) queue_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
     pub(crate) kept_folds: usize,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) inline: Vec<Inline>,
@@ -46,7 +49,10 @@ pub enum Durability {
 }
 
 impl SqliteOptions {
-    /// The defaults, for a file.
+    /// The defaults, for a file. A relative path counts from the current folder at the moment of opening.
+    ///
+    /// A path is a path, whatever characters it has. So the forms of other libraries are refused at opening: `:memory:`,
+    /// the empty path, and URIs (`file:...`, `sqlite:...`).
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self {
             path: path.as_ref().to_path_buf(),
@@ -57,13 +63,16 @@ impl SqliteOptions {
             readers: 2,
             read_in_place: true,
             queue: 4096,
+            queue_bytes: 64 << 20,
+            queue_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_mins(1),
             kept_folds: 4096,
             max_bytes: None,
             inline: Vec::new(),
         }
     }
 
-    /// Whether a file that is not there is made; yes, if not set.
+    /// Whether a file that is not there is made. Default: yes.
     #[must_use]
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
@@ -71,14 +80,14 @@ impl SqliteOptions {
     }
 
     /// Only reads: appends fail with [`StoreErrorKind::ReadOnly`](eventcore::store::StoreErrorKind::ReadOnly), and
-    /// nothing is created.
+    /// nothing is created. The file may be in any journal mode.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
         self
     }
 
-    /// What an acknowledged append survives; a power cut, if not set.
+    /// What an acknowledged append survives. Default: a power cut.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -86,14 +95,14 @@ impl SqliteOptions {
     }
 
     /// How long an append waits while another process writes, before it fails as
-    /// [`Busy`](eventcore::store::StoreErrorKind::Busy); 5 seconds if not set, at most 24 days.
+    /// [`Busy`](eventcore::store::StoreErrorKind::Busy). Default: 5 seconds, at most 24 days.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout.min(LONGEST);
         self
     }
 
-    /// How many threads read at the same time; 2 if not set, 1 to 64.
+    /// How many threads read at the same time. Default: 2, from 1 to 64.
     #[must_use]
     pub fn readers(mut self, readers: usize) -> Self {
         self.readers = readers.clamp(1, 64);
@@ -101,7 +110,7 @@ impl SqliteOptions {
     }
 
     /// Whether a short read (a receipt, or at most 16 streams and of each the first chunk) may be done in the thread that asks, when no
-    /// other such read is under way; yes, if not set.
+    /// other such read is under way. Default: yes.
     ///
     /// That saves two changes of threads, which cost more than the read when its pages are in memory. When they are
     /// not, the thread waits for the disk; turn it off where a thread of the runtime must never do that.
@@ -111,7 +120,7 @@ impl SqliteOptions {
         self
     }
 
-    /// How many folded states are kept between commands; 4,096 if not set, none for 0. See
+    /// How many folded states are kept between commands. Default: 4,096; 0 keeps none. See
     /// [`Commons::keeping`](eventcore::Commons::keeping).
     #[must_use]
     pub fn kept_folds(mut self, states: usize) -> Self {
@@ -119,11 +128,48 @@ impl SqliteOptions {
         self
     }
 
-    /// How many appends, and how many reads, may wait before callers have to; 4,096 if not set, at least 1.
+    /// How many appends, and how many reads, may wait before callers have to. Default: 4,096, at least 1.
     #[must_use]
     pub fn queue(mut self, operations: usize) -> Self {
         self.queue = operations.clamp(1, 1 << 20);
         self
+    }
+
+    /// How many bytes of payload and metadata may wait to be appended, or be under way, before callers have to wait. A
+    /// larger append is let in when it is alone. Default: 64 MiB, at least 1 KiB.
+    #[must_use]
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes.clamp(1 << 10, 1 << 40);
+        self
+    }
+
+    /// How long a call waits for room in a full queue, before it fails as
+    /// [`Overloaded`](eventcore::store::StoreErrorKind::Overloaded), with nothing done. Default: 10 seconds.
+    #[must_use]
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.queue_timeout = timeout.min(LONGEST);
+        self
+    }
+
+    /// How long a call waits for a thread of the store that makes no progress, say because the disk does not answer.
+    /// Then a read fails as [`Timeout`](eventcore::store::StoreErrorKind::Timeout), an append as
+    /// [`OutcomeUnknown`](eventcore::store::AppendError::OutcomeUnknown), and closing returns. Default: 60 seconds. A
+    /// time that is not longer than `busy_timeout` is taken as one second more than that.
+    ///
+    /// So a call without a deadline of its own ends: a read within `queue_timeout` and `stall_timeout` together for
+    /// each chunk or page; an append within `queue_timeout`, the time of the transactions before it in the queue, and
+    /// twice `busy_timeout` for its own, or else `stall_timeout` after the last sign of progress. A short read in place
+    /// ([`SqliteOptions::read_in_place`]) takes as long as the disk does.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.stall_timeout = timeout.min(LONGEST);
+        self
+    }
+
+    /// The time that holds.
+    pub(crate) fn stall(&self) -> Duration {
+        self.stall_timeout
+            .max(self.busy_timeout + Duration::from_secs(1))
     }
 
     /// A bound for the file, in bytes, rounded up to whole pages. Appends beyond it fail with
@@ -133,6 +179,7 @@ impl SqliteOptions {
         self.max_bytes = Some(bytes);
         self
     }
+
     /// A read model that is changed in the transaction of each append: whoever sees the events sees the documents.
     /// They are in the file of the events; read them with [`SqliteProjections`](crate::SqliteProjections) on the same file.
     /// May be called several times, for several models of different names.

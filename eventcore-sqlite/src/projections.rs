@@ -11,7 +11,7 @@ mod leases;
 mod letters;
 mod options;
 mod query;
-mod readers;
+pub(crate) mod readers;
 mod schema;
 mod trouble;
 mod turn;
@@ -121,8 +121,8 @@ impl SqliteProjections {
     /// As [`SqliteProjections::open`].
     pub async fn open_with(options: SqliteProjectionsOptions) -> Result<Self, StoreError> {
         let start = move || {
-            let writer = Writer::start(&options.file)?;
-            let readers = Readers::start(&options.file)?;
+            let (writer, file) = Writer::start(&options.file)?;
+            let readers = Readers::start(&options.file, &file)?;
             Ok(Shared { writer, readers })
         };
         Ok(Self {
@@ -152,7 +152,8 @@ impl SqliteProjections {
     }
 
     /// Waits for the open unit to end and closes the file, for all clones; later calls fail as
-    /// [`Closed`](eventcore::store::StoreErrorKind::Closed). Dropping the last clone does the same without waiting.
+    /// [`Closed`](eventcore::store::StoreErrorKind::Closed). Dropping the last clone does the same without waiting. It
+    /// returns when the unit has not ended within [`SqliteProjectionsOptions::stall_timeout`].
     ///
     /// # Cancel safety
     ///

@@ -7,20 +7,30 @@
 use std::{
     sync::{Arc, Mutex, PoisonError, TryLockError},
     thread,
+    time::Duration,
 };
 
 use eventcore::{
     EventFilter, GlobalPosition, IdempotencyKey, RecordedEvent,
     store::{KeptReceipt, Page, ReadError, ReadFrom, StoreError, StoreErrorKind},
 };
-use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::{
-    SqliteOptions, append, connection,
+    SqliteOptions, append,
+    connection::{self, FileConnection},
+    errors::{closed, stands_still},
+    identity::OpenFile,
+    projections::readers::close_here,
+    queue::Queue,
     row::Rows,
     select::{self, Cursor, Opened},
 };
+
+const OPERATION: &str = "read";
 
 /// Where an answer goes.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, ReadError>>;
@@ -46,17 +56,31 @@ impl Job {
         matches!(self, Self::Open(streams, _) if streams.len() <= 16)
             || matches!(self, Self::Receipt(..))
     }
+
+    /// Answers with an error.
+    fn refuse(self, error: StoreError) {
+        let error = ReadError::from(error);
+        match self {
+            Self::Open(_, answer) => drop(answer.send(Err(error))),
+            Self::GoOn(_, answer) => drop(answer.send(Err(error))),
+            Self::Page { answer, .. } => drop(answer.send(Err(error))),
+            Self::Receipt(_, answer) => drop(answer.send(Err(error))),
+            Self::Close => {}
+        }
+    }
 }
 
 /// The most questions that share a transaction.
 const MAX_GROUP: usize = 32;
 
-type Queue = Arc<Mutex<mpsc::Receiver<Job>>>;
+type Jobs = Arc<Mutex<mpsc::Receiver<Job>>>;
 
 /// Who reads: some threads, and whoever asks a short question while nobody else does.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    jobs: mpsc::Sender<Job>,
+    jobs: Queue<Job>,
+    /// How long a caller waits for an answer.
+    stall: Duration,
     here: Mutex<Option<Reader>>,
     /// Ends when all threads have ended: each holds a sender, and nothing is ever sent.
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
@@ -65,18 +89,18 @@ pub(crate) struct Readers {
 /// A connection and what it remembers.
 #[derive(Debug)]
 struct Reader {
-    connection: Connection,
+    connection: FileConnection,
     rows: Rows,
 }
 
 impl Readers {
     /// Starts the threads; they end when this is dropped or closed.
-    pub(crate) fn start(options: &SqliteOptions) -> Result<Self, StoreError> {
-        let (jobs, queue) = mpsc::channel(options.queue);
+    pub(crate) fn start(options: &SqliteOptions, file: &Arc<OpenFile>) -> Result<Self, StoreError> {
+        let (jobs, queue) = Queue::new(options);
         let queue = Arc::new(Mutex::new(queue));
         let (running, ended) = mpsc::channel(1);
         for number in 0..options.readers {
-            let reader = Reader::open(options)?;
+            let reader = Reader::open(options, file)?;
             let (queue, running) = (Arc::clone(&queue), running.clone());
             thread::Builder::new()
                 .name(format!("eventcore-sqlite-reader-{number}"))
@@ -95,10 +119,11 @@ impl Readers {
         }
         let here = options
             .read_in_place
-            .then(|| Reader::open(options))
+            .then(|| Reader::open(options, file))
             .transpose()?;
         Ok(Self {
             jobs,
+            stall: options.stall(),
             here: Mutex::new(here),
             ended: tokio::sync::Mutex::new(ended),
         })
@@ -111,9 +136,12 @@ impl Readers {
     ) -> Result<T, ReadError> {
         let (answer, answered) = oneshot::channel();
         if let Some(job) = self.answer_here(question(answer)) {
-            self.jobs.send(job).await.map_err(|_| unanswered())?;
+            self.jobs.put(OPERATION, 0, |_| job).await?;
         }
-        answered.await.map_err(|_| unanswered())?
+        timeout(self.stall, answered)
+            .await
+            .map_err(|_| stands_still(OPERATION, self.stall))?
+            .map_err(|_| closed(OPERATION))?
     }
 
     /// Answers a short question in this thread, or gives it back.
@@ -133,21 +161,20 @@ impl Readers {
         }
     }
 
-    /// Finishes what waits and closes the connections.
+    /// Finishes what waits and closes the connections; returns without them when one of them stands still.
     pub(crate) async fn close(&self) {
-        drop(
-            self.here
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        // An error means that the threads have ended.
-        let _ = self.jobs.send(Job::Close).await;
-        let _ = self.ended.lock().await.recv().await;
+        let end = async {
+            close_here(&self.here).await;
+            self.jobs.put_last(Job::Close).await;
+            let _ = self.ended.lock().await.recv().await;
+        };
+        if timeout(self.stall, end).await.is_err() {
+            tracing::warn!("a reader stands still, and was not waited for");
+        }
     }
 }
 
-fn run(mut reader: Reader, queue: &Queue) {
+fn run(mut reader: Reader, queue: &Jobs) {
     let mut group = Vec::with_capacity(MAX_GROUP);
     while take(queue, &mut group) {
         reader.answer(group.drain(..));
@@ -155,7 +182,7 @@ fn run(mut reader: Reader, queue: &Queue) {
 }
 
 /// Waits for a question and takes those behind it too; false at the end.
-fn take(queue: &Queue, group: &mut Vec<Job>) -> bool {
+fn take(queue: &Jobs, group: &mut Vec<Job>) -> bool {
     // Only one thread waits at a time, the others wait for the lock; the queue is whole after a panic.
     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(first) = queue.blocking_recv() else {
@@ -174,9 +201,9 @@ fn take(queue: &Queue, group: &mut Vec<Job>) -> bool {
 }
 
 impl Reader {
-    fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+    fn open(options: &SqliteOptions, file: &Arc<OpenFile>) -> Result<Self, StoreError> {
         Ok(Self {
-            connection: connection::reader(options)?,
+            connection: connection::reader(options, file)?,
             rows: Rows::default(),
         })
     }
@@ -184,6 +211,9 @@ impl Reader {
     /// Answers questions from one snapshot. Whoever gave up in the meantime does not hear the answer.
     fn answer(&mut self, jobs: impl IntoIterator<Item = Job>) {
         let Self { connection, rows } = self;
+        if let Err(error) = connection.file.check_now_and_then(OPERATION) {
+            return jobs.into_iter().for_each(|job| job.refuse(error.clone()));
+        }
         // A failed BEGIN shows in the first statement; nothing is written, so nothing is lost when it is dropped.
         let _snapshot = connection.unchecked_transaction();
         for job in jobs {
@@ -215,9 +245,4 @@ impl Reader {
             }
         }
     }
-}
-
-/// A question that found nobody to answer it.
-fn unanswered() -> ReadError {
-    crate::errors::closed("read").into()
 }

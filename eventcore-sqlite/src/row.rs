@@ -16,6 +16,10 @@ use crate::errors::{corrupt, read_error};
 pub(crate) const COLUMNS: &str = "position, stream, version, type, schema, id, correlation_id, causation_id, \
                                   recorded_at, metadata, payload";
 
+/// The places of two of them.
+pub(crate) const METADATA: usize = 9;
+pub(crate) const PAYLOAD: usize = 10;
+
 /// Turns rows into events, and shares what repeats between them.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
@@ -68,11 +72,11 @@ impl Rows {
         };
         let recorded_at =
             Timestamp::from_unix_micros(integer(8)?).map_err(|e| damaged("its time", e.into()))?;
-        let metadata = match row.get_ref(9).map_err(failed)? {
+        let metadata = match row.get_ref(METADATA).map_err(failed)? {
             ValueRef::Null => None,
-            _ => Some(text(9)?.into()),
+            _ => Some(text(METADATA)?.into()),
         };
-        let payload = match row.get_ref(10).map_err(failed)? {
+        let payload = match row.get_ref(PAYLOAD).map_err(failed)? {
             ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Payload::from(bytes),
             _ => return Err(corrupt(position, "its payload is no bytes", None)),
         };

@@ -1,26 +1,12 @@
-//! The tables, and who may open them.
+//! The tables of events.
 
-use eventcore::store::{StoreError, StoreErrorKind};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-
-use crate::errors::store_error;
-
-/// Tables that are made together, and the record of their version.
-#[derive(Debug)]
-pub(crate) struct Tables {
-    /// The table with the record: one row, with a column `version`.
-    pub(crate) record: &'static str,
-    /// The version that this crate writes and reads.
-    pub(crate) version: i64,
-    /// What makes them, the record included.
-    pub(crate) sql: &'static str,
-}
+use crate::ledger::Tables;
 
 /// The log of events.
 pub(crate) const EVENTS: Tables = Tables {
+    what: "events",
     record: "eventcore_schema",
-    version: 1,
-    sql: EVENTS_SQL,
+    steps: &[MADE, GUARDED],
 };
 
 /// Every name begins with `eventcore_`, so that an application may keep its own tables in the same file.
@@ -28,7 +14,7 @@ pub(crate) const EVENTS: Tables = Tables {
 /// `position` is the row id, so reading the log is reading the table, and every index ends in it. One index by
 /// category and type serves filters by either: there are few pairs of both, and their ranges are merged. Text is
 /// compared byte for byte (`BINARY`).
-const EVENTS_SQL: &str = "
+const MADE: &str = "
 CREATE TABLE eventcore_schema (
     version INTEGER NOT NULL
 ) STRICT;
@@ -70,67 +56,39 @@ SELECT position, stream, version, type, schema, CAST(payload AS TEXT) AS payload
 FROM eventcore_events;
 ";
 
-const OPERATION: &str = "open the store";
+/// Whatever inserts, events follow on the last one and a key is used once. This also stops `INSERT OR REPLACE`: what it
+/// deletes fires no trigger, but it inserts first.
+///
+/// The view gives the payload as text where it is JSON and otherwise null, since SQL that looks into it would fail as a
+/// whole for one payload of another kind.
+const GUARDED: &str = "
+CREATE TRIGGER eventcore_events_follow BEFORE INSERT ON eventcore_events
+WHEN NEW.position IS NOT (SELECT coalesce(max(position), 0) + 1 FROM eventcore_events)
+    OR NEW.version IS NOT (SELECT coalesce(max(version), 0) + 1 FROM eventcore_events WHERE stream = NEW.stream)
+BEGIN SELECT RAISE(ABORT, 'events follow on the last one of the log and of their stream'); END;
 
-impl Tables {
-    /// Makes the tables where there are none; safe when several processes do it at once.
-    pub(crate) fn prepare(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        if self.check(connection)? {
-            return Ok(());
-        }
-        let failed = |error| store_error(OPERATION, error);
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
-        // Another process may have been faster.
-        self.make(&transaction)?;
-        transaction.commit().map_err(failed)
-    }
+CREATE TRIGGER eventcore_commands_no_update BEFORE UPDATE ON eventcore_commands
+BEGIN SELECT RAISE(ABORT, 'commands are never changed'); END;
+CREATE TRIGGER eventcore_commands_no_delete BEFORE DELETE ON eventcore_commands
+BEGIN SELECT RAISE(ABORT, 'commands are never deleted'); END;
+CREATE TRIGGER eventcore_commands_once BEFORE INSERT ON eventcore_commands
+WHEN EXISTS (SELECT 1 FROM eventcore_commands WHERE key = NEW.key)
+BEGIN SELECT RAISE(ABORT, 'a key is used once'); END;
 
-    /// The same inside of a transaction that may write.
-    pub(crate) fn make(&self, transaction: &Connection) -> Result<(), StoreError> {
-        if self.check(transaction)? {
-            return Ok(());
-        }
-        let failed = |error| store_error(OPERATION, error);
-        transaction.execute_batch(self.sql).map_err(failed)?;
-        let remember = format!("INSERT INTO {} (version) VALUES (?1)", self.record);
-        transaction
-            .execute(&remember, [self.version])
-            .map_err(failed)?;
-        Ok(())
-    }
-
-    /// Whether the tables are there, and of a version that this crate can use.
-    pub(crate) fn check(&self, connection: &Connection) -> Result<bool, StoreError> {
-        let failed = |error| store_error(OPERATION, error);
-        let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-        let there: Option<i64> = connection
-            .query_row(table, [self.record], |row| row.get(0))
-            .optional()
-            .map_err(failed)?;
-        if there.is_none() {
-            return Ok(false);
-        }
-        let recorded = format!("SELECT max(version) FROM {}", self.record);
-        let version: Option<i64> = connection
-            .query_row(&recorded, [], |row| row.get(0))
-            .map_err(failed)?;
-        match version {
-            Some(version) if version == self.version => Ok(true),
-            Some(newer) if newer > self.version => Err(StoreError::new(
-                OPERATION,
-                StoreErrorKind::Schema,
-                format!(
-                    "the file has schema version {newer}, this program knows {}: use a newer eventcore-sqlite",
-                    self.version
-                ),
-            )),
-            other => Err(StoreError::new(
-                OPERATION,
-                StoreErrorKind::Schema,
-                format!("the file has schema version {other:?}, which never existed"),
-            )),
-        }
-    }
-}
+DROP VIEW eventcore_log;
+CREATE VIEW eventcore_log AS
+SELECT position, stream, version, type, schema,
+    iif(json_valid(CAST(payload AS TEXT)), CAST(payload AS TEXT), NULL) AS payload,
+    iif(json_valid(CAST(payload AS TEXT)), NULL, hex(payload)) AS payload_hex,
+    metadata,
+    strftime('%Y-%m-%dT%H:%M:%fZ', recorded_at / 1000000.0, 'unixepoch') AS recorded_at,
+    lower(format('%s-%s-%s-%s-%s', substr(hex(id), 1, 8), substr(hex(id), 9, 4), substr(hex(id), 13, 4),
+        substr(hex(id), 17, 4), substr(hex(id), 21))) AS id,
+    lower(format('%s-%s-%s-%s-%s', substr(hex(correlation_id), 1, 8), substr(hex(correlation_id), 9, 4),
+        substr(hex(correlation_id), 13, 4), substr(hex(correlation_id), 17, 4), substr(hex(correlation_id), 21)))
+        AS correlation_id,
+    iif(causation_id IS NULL, NULL, lower(format('%s-%s-%s-%s-%s', substr(hex(causation_id), 1, 8),
+        substr(hex(causation_id), 9, 4), substr(hex(causation_id), 13, 4), substr(hex(causation_id), 17, 4),
+        substr(hex(causation_id), 21)))) AS causation_id
+FROM eventcore_events;
+";

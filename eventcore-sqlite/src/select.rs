@@ -4,26 +4,27 @@
 //! and type, or the log itself. What an index does not decide, [`EventFilter::matches`] does, so no pattern of the
 //! caller's ever reaches SQL.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, hash_map::Entry},
-};
+use std::collections::{HashMap, hash_map::Entry};
 
 use eventcore::{
     EventFilter, EventId, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
     store::{Page, ReadError, ReadFrom, StreamFilter},
 };
-use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::{
     append::{event_at, last_position, version},
     errors::read_error,
+    merge::Merge,
     row::{COLUMNS, Rows},
 };
 
-/// The most events, and bytes of payload, of one chunk or page.
+/// The most events of one chunk.
 const CHUNK: usize = 512;
-const MAX_BYTES: usize = 8 << 20;
+/// The most bytes of payload and metadata of one chunk, and of those that are looked at for one page. An event that is
+/// larger goes alone.
+const CHUNK_BYTES: usize = 2 << 20;
+const PAGE_BYTES: usize = 8 << 20;
 /// The most rows looked at for one page.
 const MAX_LOOKED_AT: usize = 50_000;
 /// The most index ranges that are merged; beyond it the log itself is read.
@@ -100,11 +101,12 @@ pub(crate) fn go_on(
     mut cursor: Cursor,
 ) -> Result<(Vec<RecordedEvent>, Option<Cursor>), ReadError> {
     cursor.0.retain(|stretch| stretch.after < stretch.end);
+    let mut merge = Merge::of(connection, cursor.0.len())?;
     let sql = format!(
-        "SELECT {COLUMNS} FROM eventcore_events
-         WHERE stream = ?1 AND version > ?2 AND version <= ?3 ORDER BY version"
+        "SELECT {} FROM eventcore_events
+         WHERE stream = ?1 AND version > ?2 AND version <= ?3 ORDER BY version",
+        merge.columns()
     );
-    let mut merge = Merge::default();
     for Stretch { stream, after, end } in &cursor.0 {
         merge.range(
             connection,
@@ -115,10 +117,10 @@ pub(crate) fn go_on(
     let mut chunk = Vec::new();
     // Each chunk opens all its streams: it takes a few events of each, or many streams would be opened many times.
     let most = CHUNK.max(8 * cursor.0.len());
-    merge.run(rows, |range, event, bytes| {
+    merge.run(rows, CHUNK_BYTES, |range, event| {
         cursor.0[range].after = event.version();
         chunk.push(event);
-        chunk.len() < most && bytes < MAX_BYTES
+        chunk.len() < most
     })?;
     cursor.0.retain(|stretch| stretch.after < stretch.end);
     Ok((chunk, (!cursor.0.is_empty()).then_some(cursor)))
@@ -137,13 +139,13 @@ pub(crate) fn page(
     let mut events = Vec::new();
     let mut looked_at = 0;
     let mut next = after;
-    let stopped = merge.run(rows, |_, event, bytes| {
+    let stopped = merge.run(rows, PAGE_BYTES, |_, event| {
         looked_at += 1;
         next = event.position();
         if filter.matches(&event) {
             events.push(event);
         }
-        events.len() < limit && bytes < MAX_BYTES && looked_at < MAX_LOOKED_AT
+        events.len() < limit && looked_at < MAX_LOOKED_AT
     })?;
     // All ranges were read to their end: nothing up to the end of the log is left.
     let next = if stopped { next } else { end.max(after) };
@@ -160,13 +162,14 @@ fn ranges<'c>(
     after: GlobalPosition,
     filter: &EventFilter,
 ) -> Result<Merge<'c>, ReadError> {
-    let mut merge = Merge::default();
     let from = after.to_i64();
     if let StreamFilter::Exact(streams) = filter.get_streams()
         && streams.len() <= MAX_RANGES
     {
+        let mut merge = Merge::of(connection, streams.len())?;
         let sql = format!(
-            "SELECT {COLUMNS} FROM eventcore_events WHERE stream = ?1 AND version > ?2 ORDER BY version"
+            "SELECT {} FROM eventcore_events WHERE stream = ?1 AND version > ?2 ORDER BY version",
+            merge.columns()
         );
         for stream in streams {
             let seen =
@@ -176,15 +179,18 @@ fn ranges<'c>(
         return Ok(merge);
     }
     if let Some(kinds) = kinds(connection, filter).map_err(|e| read_error(OPERATION, e))? {
+        let mut merge = Merge::of(connection, kinds.len())?;
         let sql = format!(
-            "SELECT {COLUMNS} FROM eventcore_events INDEXED BY eventcore_events_by_kind
-             WHERE category = ?1 AND type = ?2 AND position > ?3 ORDER BY position"
+            "SELECT {} FROM eventcore_events INDEXED BY eventcore_events_by_kind
+             WHERE category = ?1 AND type = ?2 AND position > ?3 ORDER BY position",
+            merge.columns()
         );
         for (category, event_type) in &kinds {
             merge.range(connection, &sql, &[category, event_type, &from])?;
         }
         return Ok(merge);
     }
+    let mut merge = Merge::of(connection, 1)?;
     let sql =
         format!("SELECT {COLUMNS} FROM eventcore_events WHERE position > ?1 ORDER BY position");
     merge.range(connection, &sql, &[&from])?;
@@ -264,88 +270,4 @@ fn version_at(
         }
     }
     Ok(low)
-}
-
-/// What an event takes, about.
-fn size(event: &RecordedEvent) -> usize {
-    event.encoded().payload().len() + event.metadata_text().map_or(0, str::len)
-}
-
-/// Index ranges to be read together, in order of position.
-#[derive(Default)]
-struct Merge<'c> {
-    ranges: Vec<CachedStatement<'c>>,
-}
-
-impl<'c> Merge<'c> {
-    fn range(
-        &mut self,
-        connection: &'c Connection,
-        sql: &str,
-        parameters: &[&dyn ToSql],
-    ) -> Result<(), ReadError> {
-        let failed = |error| read_error(OPERATION, error);
-        let mut statement = connection.prepare_cached(sql).map_err(failed)?;
-        for (index, value) in parameters.iter().enumerate() {
-            statement
-                .raw_bind_parameter(index + 1, value)
-                .map_err(failed)?;
-        }
-        self.ranges.push(statement);
-        Ok(())
-    }
-
-    /// Gives every event to `take`, with its range and the bytes given so far, until it has enough; whether it had.
-    fn run(
-        mut self,
-        rows: &mut Rows,
-        mut take: impl FnMut(usize, RecordedEvent, usize) -> bool,
-    ) -> Result<bool, ReadError> {
-        let failed = |error| read_error(OPERATION, error);
-        let mut bytes = 0;
-        let mut cursors: Vec<_> = self
-            .ranges
-            .iter_mut()
-            .map(|range| range.raw_query())
-            .collect();
-        let mut next = |cursor: &mut rusqlite::Rows<'_>| match cursor.next().map_err(failed)? {
-            Some(row) => rows.event(row).map(Some),
-            None => Ok(None),
-        };
-        if let [cursor] = cursors.as_mut_slice() {
-            while let Some(event) = next(cursor)? {
-                bytes += size(&event);
-                if !take(0, event, bytes) {
-                    return Ok(true);
-                }
-            }
-            return Ok(false);
-        }
-        let mut heads = Vec::with_capacity(cursors.len());
-        let mut order = BinaryHeap::with_capacity(cursors.len());
-        for (range, cursor) in cursors.iter_mut().enumerate() {
-            let head = next(cursor)?;
-            order.extend(
-                head.as_ref()
-                    .map(|event| Reverse((event.position(), range))),
-            );
-            heads.push(head);
-        }
-        while let Some(Reverse((_, range))) = order.pop() {
-            let following = next(&mut cursors[range])?;
-            order.extend(
-                following
-                    .as_ref()
-                    .map(|event| Reverse((event.position(), range))),
-            );
-            let Some(event) = std::mem::replace(&mut heads[range], following) else {
-                continue;
-            };
-            bytes += size(&event);
-            if !take(range, event, bytes) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
 }

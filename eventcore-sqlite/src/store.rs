@@ -10,18 +10,27 @@ use eventcore::{
         PageSize, ReadError, ReadFrom, StoreError, StoreErrorKind, StreamRead,
     },
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
-    SqliteOptions,
+    SqliteOptions, backup,
     errors::closed,
+    identity::OpenFile,
     readers::{Job, Readers},
     select::{Cursor, Opened},
     watch::Watch,
-    writer,
+    writer::Writes,
 };
 
 /// Events in an SQLite file. Clones share their threads and the file.
+///
+/// It is used in a Tokio runtime with time enabled.
+///
+/// **The file belongs to the store while it is open.** When it is deleted, moved or replaced, or given a second name (a
+/// hard link), or when that happens to the `-wal` and `-shm` files beside it, every call fails as
+/// [`Replaced`](StoreErrorKind::Replaced) from then on, until the store is closed and opened again: what was written would
+/// be in a file without a name. Reads notice it within some 50 milliseconds, appends before they are acknowledged. Copy
+/// the file with [`SqliteEventStore::backup_to`] and with nothing else.
 ///
 /// ```
 /// use eventcore::{EventStore, store::ReadFrom};
@@ -43,12 +52,12 @@ pub struct SqliteEventStore {
 
 #[derive(Debug)]
 struct Shared {
-    writes: mpsc::Sender<writer::Job>,
+    writes: Writes,
     readers: Readers,
     watch: Watch,
     commons: Arc<Commons>,
-    read_only: bool,
-    ended: Mutex<Option<oneshot::Receiver<()>>>,
+    options: SqliteOptions,
+    file: Arc<OpenFile>,
 }
 
 impl SqliteEventStore {
@@ -76,29 +85,29 @@ impl SqliteEventStore {
     ///
     /// As [`SqliteEventStore::open`].
     pub async fn open_with(options: SqliteOptions) -> Result<Self, StoreError> {
-        let read_only = options.read_only;
         let commons = Arc::new(Commons::keeping(options.kept_folds));
         let woken = Arc::clone(&commons);
         let start = move || {
-            let writer = writer::start(&options, Arc::clone(&woken))?;
-            let readers = Readers::start(&options)?;
-            Ok((writer, readers, Watch::start(&options, woken)?))
-        };
-        let ((writes, ended), readers, watch) = in_a_thread(start).await?;
-        Ok(Self {
-            shared: Arc::new(Shared {
+            let (writes, file) = Writes::start(&options, Arc::clone(&woken))?;
+            let readers = Readers::start(&options, &file)?;
+            let watch = Watch::start(&options, Arc::clone(&file), woken)?;
+            Ok(Shared {
                 writes,
                 readers,
                 watch,
                 commons,
-                read_only,
-                ended: Mutex::new(Some(ended)),
-            }),
+                options,
+                file,
+            })
+        };
+        Ok(Self {
+            shared: Arc::new(in_a_thread(start).await?),
         })
     }
 
     /// Finishes what waits and closes the file, for all clones; later calls fail as
-    /// [`Closed`](StoreErrorKind::Closed). Dropping the last clone does the same without waiting.
+    /// [`Closed`](StoreErrorKind::Closed). Dropping the last clone does the same without waiting. It returns without
+    /// the end of a thread that makes no progress for [`SqliteOptions::stall_timeout`].
     ///
     /// # Cancel safety
     ///
@@ -107,12 +116,72 @@ impl SqliteEventStore {
         // The writer is the last to close, so that it can put everything into the one file.
         self.shared.readers.close().await;
         self.shared.watch.close().await;
-        // An error means that it is closed already.
-        let _ = self.shared.writes.send(writer::Job::Close).await;
-        let mut ended = self.shared.ended.lock().await;
-        if let Some(ended) = ended.take() {
-            let _ = ended.await;
+        self.shared.writes.close().await;
+    }
+
+    /// Copies the file to a path at which there is no file, while the store is in use, and returns how far the copy goes:
+    /// the position of its last event.
+    ///
+    /// The copy is one snapshot of the whole file, tables of projections and of the application included. It is written
+    /// under a temporary name in the same folder, flushed to the disk, and renamed, so there is never a half-made
+    /// backup at the path. It may be opened like every other file; readers that have gone further than it have to be
+    /// told so, see [`ReadError::LogBehind`].
+    ///
+    /// Appends go on meanwhile. The write-ahead log cannot be emptied while pages are copied, so it grows by what is
+    /// appended. There is no time limit; a file of some gigabytes takes as long as the disk needs to write it.
+    ///
+    /// No other way of copying an open file is safe. Reading it with the means of the operating system in a process that
+    /// has it open takes away its locks, and without the write-ahead log the last events are missing.
+    ///
+    /// ```
+    /// # use eventcore_sqlite::SqliteEventStore;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = SqliteEventStore::open(folder.path().join("bank.db")).await?;
+    /// let position = store.backup_to(folder.path().join("bank-2026-11-25.db")).await?;
+    /// assert_eq!(position.get(), 0);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`]: [`Access`](StoreErrorKind::Access) when something is at the path, or its folder is missing or
+    /// cannot be written; [`Full`](StoreErrorKind::Full); [`Replaced`](StoreErrorKind::Replaced);
+    /// [`Closed`](StoreErrorKind::Closed). There is no backup then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the copying soon, and nothing is left of it; or it was just done.
+    pub async fn backup_to(
+        &self,
+        path: impl AsRef<Path> + Send,
+    ) -> Result<GlobalPosition, StoreError> {
+        const OPERATION: &str = "back the store up";
+        let Shared {
+            writes,
+            options,
+            file,
+            ..
+        } = &*self.shared;
+        if writes.is_closed() {
+            return Err(closed(OPERATION));
         }
+        let (options, file) = (options.clone(), Arc::clone(file));
+        let path = path.as_ref().to_path_buf();
+        let (done, copied) = oneshot::channel();
+        let copy = move || {
+            let result = backup::copy(&options, &file, &path, &|| done.is_closed());
+            // The caller may have given up just now.
+            let _ = done.send(result);
+        };
+        let failed = |text| StoreError::new(OPERATION, StoreErrorKind::Other, text);
+        std::thread::Builder::new()
+            .name("eventcore-sqlite-backup".into())
+            .spawn(copy)
+            .map_err(|error| failed("cannot start a thread").with_source(error))?;
+        copied
+            .await
+            .map_err(|_| failed("the thread that copies ended early"))?
     }
 
     fn rest(self, cursor: Cursor) -> impl futures_core::Stream<Item = Result<Chunk, ReadError>> {
@@ -181,18 +250,11 @@ impl EventStore for SqliteEventStore {
     }
 
     async fn append(&self, batch: AppendBatch) -> Result<AppendReceipt, AppendError> {
-        if self.shared.read_only {
+        if self.shared.options.read_only {
             let text = "it was opened with `SqliteOptions::read_only`";
             return Err(StoreError::new("append", StoreErrorKind::ReadOnly, text).into());
         }
-        let (verdict, judged) = oneshot::channel();
-        let append = writer::Append { batch, verdict };
-        let sent = self.shared.writes.send(writer::Job::Append(append)).await;
-        sent.map_err(|_| closed("append"))?;
-        // The verdict is lost only if the writer is: then nobody knows.
-        judged
-            .await
-            .unwrap_or_else(|_| Err(AppendError::OutcomeUnknown(closed("append"))))
+        self.shared.writes.append(batch).await
     }
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {

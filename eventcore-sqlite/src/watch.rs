@@ -13,7 +13,9 @@ use futures_util::future::{Either, select};
 use rusqlite::Connection;
 use tokio::sync::{Mutex, oneshot};
 
-use crate::{SqliteOptions, append::last_position, connection, errors::store_error};
+use crate::{
+    SqliteOptions, append::last_position, connection, errors::store_error, identity::OpenFile,
+};
 
 const EVERY: Duration = Duration::from_millis(20);
 
@@ -31,6 +33,7 @@ struct Running {
 impl Watch {
     pub(crate) fn start(
         options: &SqliteOptions,
+        file: Arc<OpenFile>,
         commons: Arc<Commons>,
     ) -> Result<Self, StoreError> {
         let failed = |text| StoreError::new("open the store", StoreErrorKind::Other, text);
@@ -43,7 +46,7 @@ impl Watch {
         let options = options.clone();
         let body = move || {
             runtime.block_on(async {
-                select(pin!(watch(&options, &commons)), &mut stopped).await;
+                select(pin!(watch(&options, &file, &commons)), &mut stopped).await;
             });
             // Nobody may be waiting for the end.
             let _ = done.send(());
@@ -66,12 +69,12 @@ impl Watch {
 }
 
 /// For ever: waits until somebody waits for events, then looks until nobody does.
-async fn watch(options: &SqliteOptions, commons: &Commons) {
+async fn watch(options: &SqliteOptions, file: &Arc<OpenFile>, commons: &Commons) {
     loop {
         commons.watched().await;
         let looking = async {
             loop {
-                let error = look(options, commons).await;
+                let error = look(options, file, commons).await;
                 // Those who wait poll, too, so this costs them time and nothing else.
                 tracing::debug!(%error, "other processes cannot be watched for now");
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -84,9 +87,9 @@ async fn watch(options: &SqliteOptions, commons: &Commons) {
 }
 
 /// Wakes those who wait whenever the log has grown, until something fails.
-async fn look(options: &SqliteOptions, commons: &Commons) -> StoreError {
+async fn look(options: &SqliteOptions, file: &Arc<OpenFile>, commons: &Commons) -> StoreError {
     let failed = |error| store_error("watch the file", error);
-    let connection = match connection::reader(options) {
+    let connection = match connection::reader(options, file) {
         Ok(connection) => connection,
         Err(error) => return error,
     };

@@ -15,14 +15,17 @@ use eventcore::{
     store::{AppendBatch, AppendError, StoreError, StoreErrorKind},
 };
 use rusqlite::{Connection, Transaction};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     SqliteOptions,
     append::{self, Verdict},
-    connection,
-    errors::{leaves_outcome_open, store_error},
+    connection::{self, FileConnection},
+    errors::{closed, leaves_outcome_open, store_error},
+    identity::OpenFile,
     projections::inline::{self, Pass},
+    queue::{Pulse, Queue, Room},
+    retry::{Failure, again_after_failed_commits},
     schema,
 };
 
@@ -33,80 +36,143 @@ const MAX_GROUP: usize = 1024;
 const MAX_GROUP_BYTES: usize = 16 << 20;
 
 /// What the writer is asked to do.
-pub(crate) enum Job {
+enum Job {
     Append(Append),
     /// Finish what waits, then end.
     Close,
 }
 
-pub(crate) struct Append {
-    pub(crate) batch: AppendBatch,
-    pub(crate) verdict: oneshot::Sender<Verdict>,
+struct Append {
+    batch: AppendBatch,
+    bytes: usize,
+    verdict: oneshot::Sender<Verdict>,
+    /// Given back with the verdict.
+    _room: Room,
 }
 
-impl Append {
-    fn bytes(&self) -> usize {
-        let metadata = self.batch.metadata().map_or(0, |text| text.len());
-        let payloads = self
-            .batch
-            .events()
-            .iter()
-            .map(|event| event.event.payload().len());
-        payloads.map(|payload| payload + metadata).sum()
-    }
+/// The way to the thread that writes.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    queue: Queue<Job>,
+    pulse: Arc<Pulse>,
+    stall: Duration,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 /// What the thread works with.
 struct Writer {
-    connection: Connection,
+    connection: FileConnection,
     /// How long it waits for others to finish writing.
     patience: Duration,
     /// Where those who wait for events are woken.
     commons: Arc<Commons>,
     /// What it changes together with the log.
     inline: Vec<Inline>,
+    pulse: Arc<Pulse>,
 }
 
-/// Starts the thread, after opening the file. The receiver resolves when the thread has ended.
-pub(crate) fn start(
-    options: &SqliteOptions,
-    commons: Arc<Commons>,
-) -> Result<(mpsc::Sender<Job>, oneshot::Receiver<()>), StoreError> {
-    let connection = connection::writer(options, &schema::EVENTS)?;
-    let mut inline = options.inline.clone();
-    if options.read_only {
-        inline.clear();
+impl Writes {
+    /// Starts the thread, after opening the file.
+    pub(crate) fn start(
+        options: &SqliteOptions,
+        commons: Arc<Commons>,
+    ) -> Result<(Self, Arc<OpenFile>), StoreError> {
+        let connection = connection::writer(options, &schema::EVENTS)?;
+        let mut inline = options.inline.clone();
+        if options.read_only {
+            inline.clear();
+        }
+        if !inline.is_empty() {
+            open_inline(&connection, &inline, options.busy_timeout)?;
+        }
+        let file = Arc::clone(&connection.file);
+        let pulse = Arc::new(Pulse::new());
+        let writer = Writer {
+            connection,
+            patience: options.busy_timeout,
+            commons,
+            inline,
+            pulse: Arc::clone(&pulse),
+        };
+        let (queue, jobs) = Queue::new(options);
+        let (ended, end) = oneshot::channel();
+        let body = move || {
+            run(&writer, jobs);
+            // The file is closed before its end is told.
+            drop(writer);
+            let _ = ended.send(());
+        };
+        thread::Builder::new()
+            .name("eventcore-sqlite-writer".into())
+            .spawn(body)
+            .map_err(|error| {
+                let text = "cannot start a thread";
+                StoreError::new("open the store", StoreErrorKind::Other, text).with_source(error)
+            })?;
+        let way = Self {
+            queue,
+            pulse,
+            stall: options.stall(),
+            ended: Mutex::new(Some(end)),
+        };
+        Ok((way, file))
     }
-    if !inline.is_empty() {
-        open_inline(&connection, &inline, options.busy_timeout)?;
+
+    /// Appends, as soon as the file can be written.
+    pub(crate) async fn append(&self, batch: AppendBatch) -> Verdict {
+        let bytes = bytes(&batch);
+        let (verdict, judged) = oneshot::channel();
+        let job = |room| {
+            Job::Append(Append {
+                batch,
+                bytes,
+                verdict,
+                _room: room,
+            })
+        };
+        self.queue.put(OPERATION, bytes, job).await?;
+        match self.pulse.wait(judged, self.stall).await {
+            Some(Ok(verdict)) => verdict,
+            // The verdict is lost only if the thread is: then it is not known.
+            Some(Err(_)) => Err(AppendError::OutcomeUnknown(closed(OPERATION))),
+            None => Err(AppendError::OutcomeUnknown(self.stands_still())),
+        }
     }
-    let writer = Writer {
-        connection,
-        patience: options.busy_timeout,
-        commons,
-        inline,
-    };
-    let (jobs, queue) = mpsc::channel(options.queue);
-    let (ended, end) = oneshot::channel();
-    let body = move || {
-        run(&writer, queue);
-        // The file is closed before anybody is told.
-        drop(writer);
-        // Nobody may be waiting for the end.
-        let _ = ended.send(());
-    };
-    thread::Builder::new()
-        .name("eventcore-sqlite-writer".into())
-        .spawn(body)
-        .map_err(|error| {
-            StoreError::new(
-                "open the store",
-                StoreErrorKind::Other,
-                "cannot start a thread",
-            )
-            .with_source(error)
-        })?;
-    Ok((jobs, end))
+
+    /// Finishes what waits and closes the file; returns without that when the thread stands still.
+    pub(crate) async fn close(&self) {
+        let end = async {
+            self.queue.put_last(Job::Close).await;
+            if let Some(ended) = self.ended.lock().await.take() {
+                let _ = ended.await;
+            }
+        };
+        if self.pulse.wait(end, self.stall).await.is_none() {
+            tracing::warn!(error = %self.stands_still(), "the file was not closed");
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    fn stands_still(&self) -> StoreError {
+        let text = format!(
+            "the thread that writes has made no progress for {:?} (`stall_timeout`); is the disk there?",
+            self.stall
+        );
+        StoreError::new(OPERATION, StoreErrorKind::Timeout, text)
+    }
+}
+
+/// What a batch takes, about.
+fn bytes(batch: &AppendBatch) -> usize {
+    let metadata = batch.metadata().map_or(0, |text| text.len());
+    let payloads = batch
+        .events()
+        .iter()
+        .map(|event| event.event.payload().len());
+    payloads.map(|payload| payload + metadata).sum()
 }
 
 fn open_inline(
@@ -132,7 +198,7 @@ fn run(writer: &Writer, mut queue: mpsc::Receiver<Job>) {
                 // Whoever gave up before the start need not be served.
                 Job::Append(append) if append.verdict.is_closed() => {}
                 Job::Append(append) => {
-                    bytes += append.bytes();
+                    bytes += append.bytes;
                     group.push(append);
                 }
             }
@@ -141,7 +207,9 @@ fn run(writer: &Writer, mut queue: mpsc::Receiver<Job>) {
         }
         commit(writer, std::mem::take(&mut group));
     }
-    if let Err(error) = writer.connection.pragma_update(None, "optimize", "") {
+    if writer.connection.file.check("close the store").is_ok()
+        && let Err(error) = writer.connection.pragma_update(None, "optimize", "")
+    {
         tracing::debug!(%error, "the statistics were not updated");
     }
 }
@@ -153,7 +221,8 @@ fn commit(writer: &Writer, mut group: Vec<Append>) {
     if group.is_empty() {
         return;
     }
-    match transact(writer, &group) {
+    let until = Instant::now() + writer.patience;
+    match again_after_failed_commits(until, |until| transact(writer, &group, until)) {
         Ok(verdicts) => {
             writer.commons.wake();
             for (append, verdict) in group.into_iter().zip(verdicts) {
@@ -181,30 +250,36 @@ fn commit(writer: &Writer, mut group: Vec<Append>) {
     }
 }
 
-/// Why a transaction was not committed.
-enum Failure {
-    /// One of the group spoiled it; the others may do without it.
-    One(StoreError),
-    /// It could not begin, or not end: the same for everybody, also if they tried again.
-    All(StoreError),
-    /// The disk failed while it was being committed.
-    Unknown(StoreError),
-}
-
 /// One transaction. Dropping it on the way rolls it back.
-fn transact(writer: &Writer, group: &[Append]) -> Result<Vec<Verdict>, Failure> {
+fn transact(writer: &Writer, group: &[Append], until: Instant) -> Result<Vec<Verdict>, Failure> {
+    let Writer {
+        connection, pulse, ..
+    } = writer;
+    pulse.beat();
+    // A replaced file fails in many ways; that it was replaced says why.
+    let but_first = |failure| match connection.file.check(OPERATION) {
+        Ok(()) => failure,
+        Err(replaced) => Failure::All(replaced),
+    };
     let gave_up = || group.iter().all(|append| append.verdict.is_closed());
-    let until = Instant::now() + writer.patience;
-    let transaction = connection::begin_immediate(&writer.connection, until, &gave_up)
-        .map_err(|error| Failure::All(store_error(OPERATION, error)))?;
+    let transaction = connection::begin_immediate(connection, until, &gave_up)
+        .map_err(|error| but_first(Failure::All(store_error(OPERATION, error))))?;
     let mut pass = Pass::new(&writer.inline);
+    let mut end = None;
+    let judge = |append: &Append| {
+        pulse.beat();
+        append::apply(&transaction, &append.batch, &mut pass, &mut end)
+    };
     let verdicts = group
         .iter()
-        .map(|append| append::apply(&transaction, &append.batch, &mut pass))
+        .map(judge)
         .collect::<Result<Vec<_>, _>>()
         .and_then(|verdicts| pass.finish(&transaction).map(|()| verdicts))
-        .map_err(|trouble| Failure::One(trouble.store_error(OPERATION)))?;
+        .map_err(|trouble| but_first(Failure::One(trouble.store_error(OPERATION))))?;
+    // Before the commit nothing is written, after it nothing is acknowledged, unless the file is the one at its path.
+    connection.file.check(OPERATION).map_err(Failure::All)?;
     finish(transaction)?;
+    connection.file.check(OPERATION).map_err(Failure::Unknown)?;
     Ok(verdicts)
 }
 

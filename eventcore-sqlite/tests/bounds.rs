@@ -95,7 +95,7 @@ async fn a_page_is_bounded_in_bytes_metadata_included() {
             .await
             .unwrap();
         assert!(
-            page.events.len() <= 10,
+            page.events.len() <= 8,
             "{} MiB in one page",
             page.events.len()
         );
@@ -105,6 +105,80 @@ async fn a_page_is_bounded_in_bytes_metadata_included() {
         }
     }
     assert_eq!(seen, 40);
+}
+
+/// The bytes of payload in each chunk of a read.
+async fn chunks(store: &SqliteEventStore, names: &[&str]) -> Vec<usize> {
+    let from: Vec<_> = names.iter().map(|n| ReadFrom::start(stream(n))).collect();
+    let mut chunks = store.read(&from).await.unwrap().events;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.next_chunk().await.unwrap() {
+        let payload = |event: &eventcore::RecordedEvent| event.encoded().payload().len();
+        bytes.push(chunk.iter().map(payload).sum());
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn a_chunk_of_a_stream_is_bounded_in_bytes() {
+    let folder = Folder::new();
+    let store = SqliteEventStore::open(folder.file()).await.unwrap();
+    for version in 0..20 {
+        let text = "x".repeat(700 << 10);
+        store.append(batch(&[("a", version)], &text)).await.unwrap();
+    }
+    let chunks = chunks(&store, &["a"]).await;
+    assert!(chunks.iter().all(|bytes| *bytes <= 2 << 20), "{chunks:?}");
+    assert_eq!(chunks.iter().sum::<usize>() / (700 << 10), 20);
+}
+
+#[tokio::test]
+async fn an_event_that_is_larger_than_a_chunk_and_a_page_goes_alone() {
+    let folder = Folder::new();
+    let store = SqliteEventStore::open(folder.file()).await.unwrap();
+    let (small, large) = ("x".repeat(1000), "x".repeat(9 << 20));
+    for (version, text) in [&small, &large, &small, &large].into_iter().enumerate() {
+        let one = batch(&[("a", version as u64)], text);
+        store.append(one).await.unwrap();
+    }
+    let chunks = chunks(&store, &["a"]).await;
+    let large_ones = chunks.iter().filter(|bytes| **bytes > 2 << 20).count();
+    assert_eq!((chunks.len(), large_ones), (4, 2), "{chunks:?}");
+    let (all, most) = (EventFilter::all(), PageSize::try_new(100).unwrap());
+    let (mut next, mut pages) = (GlobalPosition::START, Vec::new());
+    loop {
+        let page = store.read_all(next, &all, most).await.unwrap();
+        pages.push(page.events.len());
+        next = page.next;
+        if page.at_end {
+            break;
+        }
+    }
+    assert_eq!(pages, [1, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn chunks_of_many_streams_are_bounded_in_bytes_and_in_order() {
+    let folder = Folder::new();
+    let store = SqliteEventStore::open(folder.file()).await.unwrap();
+    let names: Vec<String> = (0..20).map(|number| format!("s{number}")).collect();
+    let text = "x".repeat(300 << 10);
+    for version in 0..2 {
+        for name in &names {
+            store
+                .append(batch(&[(name, version)], &text))
+                .await
+                .unwrap();
+        }
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let chunks = chunks(&store, &names).await;
+    assert!(chunks.iter().all(|bytes| *bytes <= 2 << 20), "{chunks:?}");
+    let from: Vec<_> = names.iter().map(|n| ReadFrom::start(stream(n))).collect();
+    let events = store.read(&from).await.unwrap().events.collect();
+    let positions = events.await.unwrap();
+    let positions: Vec<u64> = positions.iter().map(|e| e.position().get()).collect();
+    assert_eq!(positions, (1..=40).collect::<Vec<_>>());
 }
 
 #[tokio::test]

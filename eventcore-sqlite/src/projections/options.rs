@@ -25,14 +25,14 @@ impl SqliteProjectionsOptions {
         }
     }
 
-    /// Whether a file that is not there is made; yes, if not set.
+    /// Whether a file that is not there is made. Default: yes.
     #[must_use]
     pub fn create(mut self, create: bool) -> Self {
         self.file = self.file.create(create);
         self
     }
 
-    /// What a committed unit survives; a power cut, if not set.
+    /// What a committed unit survives. Default: a power cut.
     ///
     /// Whatever is chosen, documents and checkpoint survive together, so with
     /// [`ProcessCrash`](Durability::ProcessCrash) a power cut only means that the last events are applied once more.
@@ -43,15 +43,25 @@ impl SqliteProjectionsOptions {
         self
     }
 
-    /// How long a unit waits to begin while somebody else writes to the file, before it fails as
-    /// [`Busy`](eventcore::store::StoreErrorKind::Busy); 5 seconds if not set.
+    /// How long a unit waits to begin while another connection writes to the file, before it fails as
+    /// [`Busy`](eventcore::store::StoreErrorKind::Busy). Default: 5 seconds.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.file = self.file.busy_timeout(timeout);
         self
     }
 
-    /// How many threads read at the same time; 2 if not set, 1 to 64.
+    /// How long a call waits for a thread of the store that makes no progress, say because the disk does not answer. Then
+    /// a read fails as [`Timeout`](eventcore::store::StoreErrorKind::Timeout), and a claim or a unit as
+    /// [`Other`](eventcore::store::StoreErrorKind::Other), since it may still take effect. Default: 60 seconds. A time that
+    /// is not longer than `busy_timeout` is taken as one second more than that.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
+        self.file = self.file.stall_timeout(timeout);
+        self
+    }
+
+    /// How many threads read at the same time. Default: 2, from 1 to 64.
     #[must_use]
     pub fn readers(mut self, readers: usize) -> Self {
         self.file = self.file.readers(readers);
@@ -59,7 +69,7 @@ impl SqliteProjectionsOptions {
     }
 
     /// Whether a short read (at most 16 documents by key) may be done in the thread that asks, when no other such
-    /// read is under way; yes, if not set. See [`SqliteOptions::read_in_place`].
+    /// read is under way. Default: yes. See [`SqliteOptions::read_in_place`].
     #[must_use]
     pub fn read_in_place(mut self, allowed: bool) -> Self {
         self.file = self.file.read_in_place(allowed);

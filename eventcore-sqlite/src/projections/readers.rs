@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, Mutex, PoisonError, TryLockError},
     thread,
+    time::Duration,
 };
 
 use eventcore::{
@@ -10,33 +11,41 @@ use eventcore::{
     store::{StoreError, StoreErrorKind},
 };
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{query, trouble::Trouble};
 use crate::{
-    SqliteOptions, connection,
-    errors::{closed, store_error},
+    SqliteOptions,
+    connection::{self, FileConnection},
+    errors::{closed, stands_still, store_error},
+    identity::OpenFile,
+    queue::Queue,
 };
 
-type Job = Box<dyn FnOnce(&Connection) + Send>;
+type Job = Box<dyn FnOnce(&FileConnection) + Send>;
 
 /// Who reads. The threads end when this is dropped or closed.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    jobs: Mutex<Option<Arc<Queue<Job>>>>,
+    /// How long a caller waits for an answer.
+    stall: Duration,
     /// For whoever has a short question while nobody else does; see the events' readers for the reason.
-    here: Mutex<Option<Connection>>,
+    here: Mutex<Option<FileConnection>>,
     /// Ends when all threads have ended: each holds a sender, and nothing is ever sent.
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
 }
 
 impl Readers {
-    pub(crate) fn start(options: &SqliteOptions) -> Result<Self, StoreError> {
-        let (jobs, queue) = mpsc::channel::<Job>(options.queue);
+    pub(crate) fn start(options: &SqliteOptions, file: &Arc<OpenFile>) -> Result<Self, StoreError> {
+        let (jobs, queue) = Queue::<Job>::new(options);
         let queue = Arc::new(Mutex::new(queue));
         let (running, ended) = mpsc::channel(1);
         for number in 0..options.readers {
-            let connection = open(options)?;
+            let connection = open(options, file)?;
             let (queue, running) = (Arc::clone(&queue), running.clone());
             let body = move || {
                 while let Some(job) = next(&queue) {
@@ -54,9 +63,13 @@ impl Readers {
                         .with_source(error)
                 })?;
         }
-        let here = options.read_in_place.then(|| open(options)).transpose()?;
+        let here = options
+            .read_in_place
+            .then(|| open(options, file))
+            .transpose()?;
         Ok(Self {
-            jobs: Mutex::new(Some(jobs)),
+            jobs: Mutex::new(Some(Arc::new(jobs))),
+            stall: options.stall(),
             here: Mutex::new(here),
             ended: tokio::sync::Mutex::new(ended),
         })
@@ -70,22 +83,24 @@ impl Readers {
         question: impl FnOnce(&Connection) -> Result<R, Trouble> + Send + 'static,
     ) -> Result<R, ProjectionStoreError> {
         let (answer, answered) = oneshot::channel();
-        let job = move |connection: &Connection| {
+        let job = move |connection: &FileConnection| {
             if !answer.is_closed() {
-                let _ = answer.send(in_one_snapshot(connection, question));
+                let _ = answer.send(in_one_snapshot(connection, operation, question));
             }
         };
         if let Some(job) = self.answer_here(short, job) {
             let jobs = self.jobs().clone().ok_or_else(|| closed(operation))?;
-            jobs.send(Box::new(job))
-                .await
-                .map_err(|_| closed(operation))?;
+            let job: Job = Box::new(job);
+            jobs.put(operation, 0, |_| job).await?;
         }
-        let result = answered.await.map_err(|_| closed(operation))?;
+        let result = timeout(self.stall, answered)
+            .await
+            .map_err(|_| stands_still(operation, self.stall))?
+            .map_err(|_| closed(operation))?;
         result.map_err(|trouble| trouble.during(operation))
     }
 
-    fn answer_here<J: FnOnce(&Connection)>(&self, short: bool, job: J) -> Option<J> {
+    fn answer_here<J: FnOnce(&FileConnection)>(&self, short: bool, job: J) -> Option<J> {
         if !short {
             return Some(job);
         }
@@ -102,25 +117,40 @@ impl Readers {
         None
     }
 
-    /// Finishes what waits and closes the connections.
+    /// Finishes what waits and closes the connections; returns without them when one of them stands still.
     pub(crate) async fn close(&self) {
         drop(self.jobs().take());
-        let here = self
-            .here
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        drop(here);
-        let _ = self.ended.lock().await.recv().await;
+        let end = async {
+            close_here(&self.here).await;
+            let _ = self.ended.lock().await.recv().await;
+        };
+        if timeout(self.stall, end).await.is_err() {
+            tracing::warn!("a reader stands still, and was not waited for");
+        }
     }
 
-    fn jobs(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Job>>> {
+    fn jobs(&self) -> std::sync::MutexGuard<'_, Option<Arc<Queue<Job>>>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn open(options: &SqliteOptions) -> Result<Connection, StoreError> {
-    let connection = connection::reader(options)?;
+/// Closes the connection for those who read in place, when none of them does; without blocking the thread.
+pub(crate) async fn close_here<T>(here: &Mutex<Option<T>>) {
+    loop {
+        let taken = match here.try_lock() {
+            Ok(mut here) => Some(here.take()),
+            Err(TryLockError::Poisoned(here)) => Some(here.into_inner().take()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        match taken {
+            Some(connection) => return drop(connection),
+            None => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
+
+fn open(options: &SqliteOptions, file: &Arc<OpenFile>) -> Result<FileConnection, StoreError> {
+    let connection = connection::reader(options, file)?;
     query::teach(&connection).map_err(|error| store_error("open the store", error))?;
     Ok(connection)
 }
@@ -134,9 +164,11 @@ fn next(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
 }
 
 fn in_one_snapshot<R>(
-    connection: &Connection,
+    connection: &FileConnection,
+    operation: &'static str,
     question: impl FnOnce(&Connection) -> Result<R, Trouble>,
 ) -> Result<R, Trouble> {
+    connection.file.check_now_and_then(operation)?;
     // Dropping it rolls back, and nothing was written.
     let _snapshot = connection.unchecked_transaction()?;
     question(connection)

@@ -1,6 +1,6 @@
 //! The tables of projections.
 
-use crate::schema::Tables;
+use crate::ledger::Tables;
 
 /// What projections keep.
 ///
@@ -11,9 +11,9 @@ use crate::schema::Tables;
 ///
 /// There are no foreign keys between them: every change of a document would pay for the check.
 pub(crate) const PROJECTIONS: Tables = Tables {
+    what: "projections",
     record: "eventcore_projection_schema",
-    version: 1,
-    sql: "
+    steps: &["
 CREATE TABLE eventcore_projection_schema (
     version INTEGER NOT NULL,
     removed_epoch INTEGER NOT NULL DEFAULT 0
@@ -66,5 +66,5 @@ CREATE TABLE eventcore_dead_letters (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX eventcore_dead_letters_waiting ON eventcore_dead_letters (projection, partition, position)
     WHERE fate <> 'skipped';
-",
+"],
 };

@@ -19,12 +19,17 @@ use eventcore::{
     store::{StoreError, StoreErrorKind},
 };
 use rusqlite::{Connection, DropBehavior};
-use tokio::sync::{Mutex as Queue, OwnedMutexGuard, oneshot};
+use tokio::{
+    sync::{Mutex as Queue, OwnedMutexGuard, oneshot},
+    time::timeout,
+};
 
 use super::{schema::PROJECTIONS, trouble::Trouble};
 use crate::{
-    SqliteOptions, connection,
+    SqliteOptions,
+    connection::{self, FileConnection},
     errors::{closed, store_error},
+    identity::OpenFile,
 };
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -41,12 +46,13 @@ pub(crate) struct Writer {
     queue: Mutex<Option<Arc<Queue<Writing>>>>,
     thread: mpsc::Sender<Work>,
     patience: Duration,
+    stall: Duration,
 }
 
 /// The connection, and whether what it did may be committed.
 #[derive(Debug)]
 struct Writing {
-    connection: Connection,
+    connection: FileConnection,
     may_commit: Arc<AtomicBool>,
     closed: bool,
 }
@@ -57,11 +63,13 @@ pub(crate) struct Turn {
     writing: OwnedMutexGuard<Writing>,
     thread: mpsc::Sender<Work>,
     until: Instant,
+    /// How long the caller waits for the thread.
+    stall: Duration,
 }
 
 impl Writer {
     /// Opens the file, with its tables, and starts the thread; it ends with the last who may use it.
-    pub(crate) fn start(options: &SqliteOptions) -> Result<Self, StoreError> {
+    pub(crate) fn start(options: &SqliteOptions) -> Result<(Self, Arc<OpenFile>), StoreError> {
         let connection = connection::writer(options, &PROJECTIONS)?;
         let failed = |error| store_error("open the store", error);
         let may_commit = Arc::new(AtomicBool::new(false));
@@ -85,23 +93,26 @@ impl Writer {
                 let text = "cannot start a thread";
                 StoreError::new("open the store", StoreErrorKind::Other, text).with_source(error)
             })?;
+        let file = Arc::clone(&connection.file);
         let writing = Writing {
             connection,
             may_commit,
             closed: false,
         };
-        Ok(Self {
+        let writer = Self {
             queue: Mutex::new(Some(Arc::new(Queue::new(writing)))),
             thread,
             patience: options.busy_timeout,
-        })
+            stall: options.stall(),
+        };
+        Ok((writer, file))
     }
 
     /// Waits for the turn.
     pub(crate) async fn turn(&self, operation: &'static str) -> Result<Turn, StoreError> {
         let until = Instant::now() + self.patience;
         let queue = self.queue().clone().ok_or_else(|| closed(operation))?;
-        let writing = tokio::time::timeout(self.patience, queue.lock_owned())
+        let writing = timeout(self.patience, queue.lock_owned())
             .await
             .map_err(|_| busy(operation))?;
         if writing.closed {
@@ -111,6 +122,7 @@ impl Writer {
             writing,
             thread: self.thread.clone(),
             until,
+            stall: self.stall,
         })
     }
 
@@ -132,22 +144,29 @@ impl Writer {
         result.map_err(|trouble| trouble.during(operation))
     }
 
-    /// Waits for the last turn to end, and closes the connection.
+    /// Waits for the last turn to end, and closes the connection; returns without that after `stall_timeout`.
     pub(crate) async fn close(&self) {
         let Some(queue) = self.queue().take() else {
             return;
         };
-        let mut writing = Arc::clone(&queue).lock_owned().await;
-        writing.closed = true;
-        drop(writing);
-        // The last to let go of it closes the connection, which may write to the disk: better in the thread.
-        let (done, ended) = oneshot::channel();
-        let close = move || {
-            drop(queue);
-            let _ = done.send(());
+        let end = async {
+            let mut writing = Arc::clone(&queue).lock_owned().await;
+            writing.closed = true;
+            drop(writing);
+            // The last to let go of it closes the connection, which may write to the disk: better in the thread.
+            let (done, ended) = oneshot::channel();
+            let close = move || {
+                drop(queue);
+                let _ = done.send(());
+            };
+            if self.thread.send(Box::new(close)).is_ok() {
+                let _ = ended.await;
+            }
         };
-        if self.thread.send(Box::new(close)).is_ok() {
-            let _ = ended.await;
+        if timeout(self.stall, end).await.is_err() {
+            tracing::warn!(
+                "the open unit, or the thread that writes, was not waited for any longer"
+            );
         }
     }
 
@@ -173,21 +192,29 @@ impl Turn {
         &mut self.writing.connection
     }
 
-    /// Does what may block. When the caller gives up, the work is still finished, and then the turn ends.
+    /// Does what may block. When the caller gives up, also because the thread stands still, the work is still finished,
+    /// and then the turn ends.
     pub(crate) async fn in_the_thread<R: Send + 'static>(
         mut self,
         operation: &'static str,
         work: impl FnOnce(&mut Self, &dyn Fn() -> bool) -> R + Send + 'static,
     ) -> Result<(Self, R), StoreError> {
         let (answer, answered) = oneshot::channel();
-        let thread = self.thread.clone();
+        let (thread, stall) = (self.thread.clone(), self.stall);
         let job = move || {
             let result = work(&mut self, &|| answer.is_closed());
             // Sent back to nobody, the turn ends here.
             let _ = answer.send((self, result));
         };
         thread.send(Box::new(job)).map_err(|_| closed(operation))?;
-        answered.await.map_err(|_| closed(operation))
+        let answered = timeout(stall, answered).await.map_err(|_| {
+            let text = format!(
+                "the thread that writes has not answered within {stall:?} (`stall_timeout`), and it is not known whether \
+                 that takes effect yet; is the disk there?"
+            );
+            StoreError::new(operation, StoreErrorKind::Other, text)
+        })?;
+        answered.map_err(|_| closed(operation))
     }
 
     /// Begins a transaction that may write, when nobody else does; waits until the time is up or the caller gives up.
@@ -195,19 +222,28 @@ impl Turn {
         if !self.connection().is_autocommit() {
             self.connection().execute_batch("ROLLBACK")?;
         }
-        let mut begun = connection::begin_immediate(self.connection(), self.until, gave_up)?;
+        let begun = connection::begin_immediate(self.connection(), self.until, gave_up);
+        // First, since a replaced file fails in many ways.
+        self.check()?;
         // It ends with the turn, or by `commit`.
-        begun.set_drop_behavior(DropBehavior::Ignore);
+        begun?.set_drop_behavior(DropBehavior::Ignore);
         Ok(())
     }
 
-    /// Commits, and flushes to the disk.
+    /// Commits, and flushes to the disk, when the file is still the one at its path; an error if it was replaced before
+    /// the commit was done.
     pub(crate) fn commit(&mut self) -> Result<(), Trouble> {
+        self.check()?;
         let may_commit = Arc::clone(&self.writing.may_commit);
         may_commit.store(true, Ordering::Relaxed);
         let result = self.connection().execute_batch("COMMIT");
         may_commit.store(false, Ordering::Relaxed);
+        self.check()?;
         Ok(result?)
+    }
+
+    fn check(&self) -> Result<(), Trouble> {
+        Ok(self.writing.connection.file.check("write to the file")?)
     }
 }
 

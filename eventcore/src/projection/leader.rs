@@ -102,6 +102,7 @@ fn lasts(error: &StoreError) -> bool {
             | StoreErrorKind::Schema
             | StoreErrorKind::Access
             | StoreErrorKind::Closed
+            | StoreErrorKind::Replaced
     )
 }
 

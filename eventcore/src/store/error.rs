@@ -44,6 +44,9 @@ pub enum StoreErrorKind {
     Access,
     /// The store was closed.
     Closed,
+    /// What was opened is not there any more: deleted, moved, or another in its place. It stays so until the store is
+    /// closed and opened again.
+    Replaced,
     /// Anything else.
     Other,
 }
@@ -61,6 +64,7 @@ impl fmt::Display for StoreErrorKind {
             Self::Schema => "the schema does not fit",
             Self::Access => "the store cannot be opened",
             Self::Closed => "the store is closed",
+            Self::Replaced => "the store was replaced",
             Self::Other => "the store failed",
         })
     }
