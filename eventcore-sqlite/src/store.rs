@@ -258,17 +258,18 @@ impl EventStore for SqliteEventStore {
     }
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
-        self.shared
-            .readers
-            .ask(|answer| Job::Receipt(key.clone(), answer))
-            .await
+        if self.shared.options.read_only {
+            return self.committed_receipt(key).await;
+        }
+        self.shared.writes.find_receipt(key.clone()).await
     }
 
     async fn committed_receipt(
         &self,
         key: &IdempotencyKey,
     ) -> Result<Option<KeptReceipt>, ReadError> {
-        self.find_receipt(key).await
+        let receipt = |answer| Job::Receipt(key.clone(), answer);
+        self.shared.readers.ask(receipt).await
     }
 
     async fn read_all(

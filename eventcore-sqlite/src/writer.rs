@@ -10,9 +10,9 @@ use std::{
 };
 
 use eventcore::{
-    Commons,
+    Commons, IdempotencyKey,
     projection::Inline,
-    store::{AppendBatch, AppendError, StoreError, StoreErrorKind},
+    store::{AppendBatch, AppendError, KeptReceipt, ReadError, StoreError, StoreErrorKind},
 };
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -21,7 +21,7 @@ use crate::{
     SqliteOptions,
     append::{self, Verdict},
     connection::{self, FileConnection},
-    errors::{closed, leaves_outcome_open, store_error},
+    errors::{closed, leaves_outcome_open, read_error, store_error},
     identity::OpenFile,
     projections::inline::{self, Pass},
     queue::{Pulse, Queue, Room},
@@ -30,6 +30,7 @@ use crate::{
 };
 
 const OPERATION: &str = "append";
+const FIND: &str = "find a receipt";
 
 /// The most appends, and bytes, that share a transaction.
 const MAX_GROUP: usize = 1024;
@@ -38,8 +39,15 @@ const MAX_GROUP_BYTES: usize = 16 << 20;
 /// What the writer is asked to do.
 enum Job {
     Append(Append),
+    /// What a key appended, once everything before is done.
+    Receipt(Ask),
     /// Finish what waits, then end.
     Close,
+}
+
+struct Ask {
+    key: IdempotencyKey,
+    answer: oneshot::Sender<Result<Option<KeptReceipt>, ReadError>>,
 }
 
 struct Append {
@@ -120,7 +128,7 @@ impl Writes {
 
     /// Appends, as soon as the file can be written.
     pub(crate) async fn append(&self, batch: AppendBatch) -> Verdict {
-        let bytes = bytes(&batch);
+        let bytes = batch.stored_bytes();
         let (verdict, judged) = oneshot::channel();
         let job = |room| {
             Job::Append(Append {
@@ -136,6 +144,21 @@ impl Writes {
             // The verdict is lost only if the thread is: then it is not known.
             Some(Err(_)) => Err(AppendError::OutcomeUnknown(closed(OPERATION))),
             None => Err(AppendError::OutcomeUnknown(self.stands_still())),
+        }
+    }
+
+    /// What a key appended, after the appends that wait, and those of other processes that are being committed.
+    pub(crate) async fn find_receipt(
+        &self,
+        key: IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        let (answer, answered) = oneshot::channel();
+        let job = |_| Job::Receipt(Ask { key, answer });
+        self.queue.put(FIND, 0, job).await?;
+        match self.pulse.wait(answered, self.stall).await {
+            Some(Ok(found)) => found,
+            Some(Err(_)) => Err(closed(FIND).into()),
+            None => Err(self.stands_still().into()),
         }
     }
 
@@ -165,16 +188,6 @@ impl Writes {
     }
 }
 
-/// What a batch takes, about.
-fn bytes(batch: &AppendBatch) -> usize {
-    let metadata = batch.metadata().map_or(0, |text| text.len());
-    let payloads = batch
-        .events()
-        .iter()
-        .map(|event| event.event.payload().len());
-    payloads.map(|payload| payload + metadata).sum()
-}
-
 fn open_inline(
     connection: &Connection,
     models: &[Inline],
@@ -188,7 +201,7 @@ fn open_inline(
 }
 
 fn run(writer: &Writer, mut queue: mpsc::Receiver<Job>) {
-    let mut group = Vec::new();
+    let (mut group, mut asked) = (Vec::new(), Vec::new());
     while let Some(job) = queue.blocking_recv() {
         let mut bytes = 0;
         let mut next = Some(job);
@@ -201,17 +214,35 @@ fn run(writer: &Writer, mut queue: mpsc::Receiver<Job>) {
                     bytes += append.bytes;
                     group.push(append);
                 }
+                Job::Receipt(ask) => asked.push(ask),
             }
             let room = group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES;
             next = if room { queue.try_recv().ok() } else { None };
         }
         commit(writer, std::mem::take(&mut group));
+        for Ask { key, answer } in asked.drain(..) {
+            if !answer.is_closed() {
+                let _ = answer.send(find_receipt(writer, &key));
+            }
+        }
     }
     if writer.connection.file.check("close the store").is_ok()
         && let Err(error) = writer.connection.pragma_update(None, "optimize", "")
     {
         tracing::debug!(%error, "the statistics were not updated");
     }
+}
+
+/// Looks in a transaction that may write: what another process was committing is committed by then.
+fn find_receipt(writer: &Writer, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
+    writer.pulse.beat();
+    let until = Instant::now() + writer.patience;
+    let connection = &writer.connection;
+    let snapshot = connection::begin_immediate(connection, until, &|| false);
+    let _snapshot = snapshot.map_err(|error| read_error(FIND, error))?;
+    let found = append::find_receipt(connection, key.as_str());
+    connection.file.check(FIND)?;
+    found
 }
 
 /// Commits a group, and if one of it spoils the transaction, each of them alone.
