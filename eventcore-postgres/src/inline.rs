@@ -27,7 +27,7 @@ use crate::{
     append_call::{AppendCall, Judged},
     connection::{Held, Mode, is_broken},
     errors::{append_error, store_error},
-    options::SchemaName,
+    options::{SchemaName, server_millis},
 };
 
 /// The most events that are applied before those of an append: what they cost, every other writer waits for.
@@ -92,11 +92,11 @@ impl Inlines {
         mode: Mode,
         statement_timeout: Duration,
     ) -> Self {
-        let limit = i32::try_from(statement_timeout.as_millis()).unwrap_or(i32::MAX);
+        let limit = server_millis(statement_timeout);
         // Zero is no limit to the server.
-        let idle = match statement_timeout {
-            Duration::ZERO => MAX_IDLE.as_millis(),
-            limit => MAX_IDLE.min(limit).as_millis().max(1),
+        let idle = match limit {
+            0 => MAX_IDLE.as_millis(),
+            limit => MAX_IDLE.as_millis().min(limit.unsigned_abs().into()),
         };
         // The level and the limits do not depend on whose pool it is; nor do plans, which outlive small tables.
         let begin = format!(
@@ -104,9 +104,7 @@ impl Inlines {
              SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL enable_seqscan = off; \
              SET LOCAL plan_cache_mode = force_generic_plan"
         );
-        let lock = schema.fill(
-            "SELECT pg_advisory_xact_lock(hashtextextended('eventcore.order.{schema_text}', 0))",
-        );
+        let lock = schema.fill("SELECT {schema}.lock_order()");
         Self {
             models,
             begin,

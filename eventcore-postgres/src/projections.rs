@@ -102,14 +102,14 @@ impl PostgresProjections {
         own_pool: bool,
     ) -> Result<Self, StoreError> {
         let (checked, name) = (pool.clone(), options.schema.clone());
-        let read_committed = in_a_task("open the store", async move {
+        let found = in_a_task("open the store", async move {
             schema::check(&checked, &name).await
         })
         .await?;
         let mode = Mode {
             prepared: options.prepared_statements,
-            read_committed,
-            patience: Mode::patience(options.statement_timeout),
+            read_committed: found.read_committed,
+            patience: Mode::patience(found.statement_timeout),
         };
         Ok(Self::over(pool, options.schema, mode, own_pool))
     }

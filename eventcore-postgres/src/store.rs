@@ -1,6 +1,6 @@
 //! The store as its users hold it.
 
-use std::{str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use eventcore::{
@@ -24,7 +24,7 @@ use crate::{
     errors::{closed, read_error, store_error},
     inline::Inlines,
     log_page::{PageCall, ReceiptCall},
-    options::SchemaName,
+    options::{SchemaName, server_millis},
     queue::Queue,
     read_call::{Cursor, Opened, ReadCall},
     reads, schema,
@@ -51,6 +51,7 @@ struct Shared {
     commons: Arc<Commons>,
     wakeups: Wakeups,
     mode: Mode,
+    survives_power_cut: bool,
     schema: SchemaName,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
@@ -130,16 +131,16 @@ impl PostgresEventStore {
         own_pool: bool,
     ) -> Result<Self, StoreError> {
         let (checked, name) = (pool.clone(), options.schema.clone());
-        let read_committed = in_a_task("open the store", async move {
+        let found = in_a_task("open the store", async move {
             schema::check(&checked, &name).await
         })
         .await?;
         let mode = Mode {
             prepared: options.prepared_statements,
-            read_committed,
-            patience: Mode::patience(options.statement_timeout),
+            read_committed: found.read_committed,
+            patience: Mode::patience(found.statement_timeout),
         };
-        let inlines = open_inline(&pool, &options, mode).await?;
+        let inlines = open_inline(&pool, &options, mode, found.statement_timeout).await?;
         let schema = &options.schema;
         let read_call = ReadCall::new(schema, mode);
         let receipt_call = ReceiptCall::new(schema, mode);
@@ -151,7 +152,7 @@ impl PostgresEventStore {
         let appending = Appends {
             pool: pool.clone(),
             inlines,
-            call: AppendCall::new(schema, mode),
+            call: AppendCall::new(schema, found.log, mode),
             receipts: receipt_call.clone(),
             bell: Arc::clone(&bell),
         };
@@ -171,6 +172,7 @@ impl PostgresEventStore {
                 commons,
                 wakeups,
                 mode,
+                survives_power_cut: found.survives_power_cut,
                 schema: options.schema,
                 tasks: Mutex::new(tasks),
             }),
@@ -245,12 +247,12 @@ async fn open_inline(
     pool: &PgPool,
     options: &PostgresOptions,
     mode: Mode,
+    timeout: Duration,
 ) -> Result<Option<Inlines>, StoreError> {
     if options.inline.is_empty() {
         return Ok(None);
     }
-    let (schema, timeout) = (&options.schema, options.statement_timeout);
-    let inlines = Inlines::new(options.inline.clone(), schema, mode, timeout);
+    let inlines = Inlines::new(options.inline.clone(), &options.schema, mode, timeout);
     let pool = pool.clone();
     in_a_task("open the store", async move {
         inlines.open(&pool).await?;
@@ -259,21 +261,38 @@ async fn open_inline(
     .await
 }
 
+/// What the store's own sessions are set to unless the URL says otherwise.
+const DEFAULTS: [(&str, &str); 4] = [
+    // The functions' plans do not depend on their arguments; planning anew for each would cost more than running.
+    ("plan_cache_mode", "force_generic_plan"),
+    // Everything has its index; a plan that was made while the tables were small must not outlive that.
+    ("enable_seqscan", "off"),
+    ("statement_timeout", "30000"),
+    // A session that is cut off in the midst of a transaction must not keep its locks from all others.
+    (IDLE, "30000"),
+];
+
+const IDLE: &str = "idle_in_transaction_session_timeout";
+
 pub(crate) fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {
-    let timeout = options.statement_timeout.as_millis().to_string();
-    let mut connect = PgConnectOptions::from_str(url)
-        .map_err(|error| store_error("open the store", error))?
-        .application_name("eventcore")
-        // The functions' plans do not depend on their arguments; planning anew for each would cost more than running.
-        .options([
-            ("plan_cache_mode", "force_generic_plan"),
-            // Everything has its index; a plan that was made while the tables were small must not outlive that.
-            ("enable_seqscan", "off"),
-            ("default_transaction_isolation", "read committed"),
-            ("statement_timeout", timeout.as_str()),
-            // Whoever is cut off in the midst of an append must not keep the order lock from everybody.
-            ("idle_in_transaction_session_timeout", timeout.as_str()),
-        ]);
+    let mut connect =
+        PgConnectOptions::from_str(url).map_err(|error| store_error("open the store", error))?;
+    if connect.get_application_name().is_none() {
+        connect = connect.application_name("eventcore");
+    }
+    let said = settings_of(connect.get_options().unwrap_or_default());
+    let unsaid = |(name, _): &&(&str, &str)| !said.iter().any(|said| said == name);
+    connect = connect.options(DEFAULTS.iter().filter(unsaid).copied());
+    if let Some(timeout) = options.statement_timeout {
+        let timeout = server_millis(timeout);
+        // Of two that say the same, the last one counts.
+        connect = connect.options([("statement_timeout", timeout)]);
+        if timeout != 0 && !said.iter().any(|said| said == IDLE) {
+            connect = connect.options([(IDLE, timeout)]);
+        }
+    }
+    // Appends need it, and a transaction around each would cost three round trips.
+    connect = connect.options([("default_transaction_isolation", "read committed")]);
     if !options.prepared_statements {
         connect = connect.statement_cache_capacity(0);
     }
@@ -282,6 +301,20 @@ pub(crate) fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, St
         .acquire_timeout(options.acquire_timeout)
         .test_before_acquire(false)
         .connect_lazy_with(connect))
+}
+
+/// The names of the settings in the `options` of a URL: `-c name=value` or `--name=value`.
+fn settings_of(options: &str) -> Vec<String> {
+    let words = options.split_whitespace();
+    let name = |word: &str| {
+        let word = word
+            .strip_prefix("--")
+            .or_else(|| word.strip_prefix("-c"))
+            .unwrap_or(word);
+        let (name, _) = word.split_once('=')?;
+        Some(name.replace('-', "_").to_ascii_lowercase())
+    };
+    words.filter_map(name).collect()
 }
 
 /// Work on a connection goes on when whoever waits for it is dropped, so no connection is left half way.
@@ -304,10 +337,14 @@ where
 #[async_trait]
 impl EventStore for PostgresEventStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none()
+        let claimed = Capabilities::none()
             .durable()
             .multi_process()
-            .outcome_can_be_unknown()
+            .outcome_can_be_unknown();
+        if self.shared.survives_power_cut {
+            return claimed.survives_power_cut();
+        }
+        claimed
     }
 
     fn commons(&self) -> &Commons {

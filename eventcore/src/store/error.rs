@@ -40,6 +40,8 @@ pub enum StoreErrorKind {
     Corrupt,
     /// There is no store here, or one of another application or version.
     Schema,
+    /// The file or schema is not the one that was opened.
+    Replaced,
     /// Rights are missing, or a path or address is wrong.
     Access,
     /// The store was closed.
@@ -59,6 +61,7 @@ impl fmt::Display for StoreErrorKind {
             Self::ReadOnly => "the store is read-only",
             Self::Corrupt => "the stored data is damaged",
             Self::Schema => "the schema does not fit",
+            Self::Replaced => "the store was replaced",
             Self::Access => "the store cannot be opened",
             Self::Closed => "the store is closed",
             Self::Other => "the store failed",
