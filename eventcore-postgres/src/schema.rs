@@ -36,14 +36,18 @@ const LAST_TRY: Duration = Duration::from_secs(2);
 /// Nothing of what the role or the database prefers decides what is made: a session that waited for the lock has to see
 /// what was done meanwhile, and names mean the server's own functions and operators.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp; \
-     SET LOCAL standard_conforming_strings = on; SET LOCAL synchronous_commit = on";
+     SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off; \
+     SET LOCAL synchronous_commit = on";
 
 /// Brings the schema to the version of this crate. Safe to run from many processes at once.
 pub(crate) async fn migrate(pool: &PgPool, schema: &SchemaName) -> Result<(), StoreError> {
     let failed = |error| store_error(MIGRATE, error);
     let mut connection = acquire(pool, MIGRATE).await?;
-    surroundings::server(&mut connection, MIGRATE).await?;
-    let mut transaction = connection.begin_with(BEGIN).await.map_err(failed)?;
+    let server = surroundings::server(&mut connection, MIGRATE).await?;
+    let limit = surroundings::opening_timeout(server.statement_timeout);
+    let begin = format!("{BEGIN}; SET LOCAL statement_timeout = {limit}");
+    let begun = connection.begin_with(AssertSqlSafe(begin)).await;
+    let mut transaction = begun.map_err(failed)?;
     // One at a time, until commit; the name keeps it apart from locks of others.
     let lock =
         "SELECT pg_advisory_xact_lock(hashtextextended('eventcore.migrate.{schema_text}', 0))";

@@ -44,9 +44,8 @@ fn of_version_3(schema: &str) -> TempDatabase<'static> {
                 .replace("{schema_text}", schema)
                 .replace("{schema}", schema),
         );
-        sql.push_str(&format!(
-            "INSERT INTO {schema}.migrations (version) VALUES ({number});"
-        ));
+        let note = format!("INSERT INTO {schema}.migrations (version) VALUES ({number});");
+        sql.push_str(&note);
     }
     database.sql(&sql).unwrap();
     database

@@ -4,40 +4,42 @@
 pub(super) const RELATIONS: [(&str, &str); 11] = [
     (
         "events",
-        "position bigint, stream text, version bigint, type text, schema bigint, id uuid, correlation_id uuid, \
-         causation_id uuid, recorded_at bigint, metadata text, payload bytea",
+        "position int8, stream text, version int8, type text, schema int8, id uuid, correlation_id uuid, \
+         causation_id uuid, recorded_at int8, metadata text, payload bytea",
     ),
     (
         "commands",
-        "key uuid, key_text text, fingerprint uuid, correlation_id uuid, first_position bigint, events integer",
+        "key uuid, key_text text, fingerprint uuid, correlation_id uuid, first_position int8, events int4",
     ),
     ("log", "payload text"),
-    ("projections", "name text, active bigint"),
+    ("projections", "name text, active int8"),
     (
         "projection_versions",
-        "name text, version bigint, id bigint, partitions integer, divisions text",
+        "name text, version int8, id int8, partitions int4, divisions text",
     ),
     (
         "projection_partitions",
-        "name text, version bigint, partition integer, position bigint, witness_position bigint, witness_id uuid, \
-         epoch bigint, owner_id uuid, owner_label text, expires_at timestamp with time zone",
+        "name text, version int8, partition int4, position int8, witness_position int8, witness_id uuid, \
+         epoch int8, owner_id uuid, owner_label text, expires_at timestamptz",
     ),
     ("projection_locks", "name text"),
-    ("documents", "projection bigint, key text, body text"),
+    ("documents", "projection int8, key text, body text"),
     ("views", "body text"),
     (
         "dead_letters",
-        "name text, version bigint, position bigint, partition integer, stream text, event_id uuid, fate text, \
-         attempts bigint, error text, tried_at bigint",
+        "name text, version int8, position int8, partition int4, stream text, event_id uuid, fate text, \
+         attempts int8, error text, tried_at int8",
     ),
     ("append_order", ""),
 ];
 
 /// Functions, by name and number of arguments.
-const FUNCTIONS: [&str; 14] = [
+const FUNCTIONS: [&str; 16] = [
+    "schema_name/0",
+    "log_id/0",
     "append/19",
     "append_one/15",
-    "prepare_append/1",
+    "prepare_append/2",
     "older_key/1",
     "lock_order/0",
     "lock_projection/1",
@@ -65,8 +67,9 @@ WHERE wanted NOT IN (
     SELECT 'relation ' || c.relname FROM pg_catalog.pg_class c
     WHERE c.relnamespace = to_regnamespace('{schema}')
     UNION ALL
-    SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, NULL)
+    SELECT 'column ' || c.relname || '.' || a.attname || ' ' || t.typname
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     WHERE c.relnamespace = to_regnamespace('{schema}') AND NOT a.attisdropped
     UNION ALL
     SELECT 'function ' || p.proname || '/' || p.pronargs FROM pg_catalog.pg_proc p

@@ -3,16 +3,19 @@
 use std::{cmp::Ordering, time::Duration};
 
 use eventcore::store::{StoreError, StoreErrorKind};
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use super::{STEPS, acquire, fetch, lacking, made_for, newer, there, version};
-use crate::{errors::store_error, options::SchemaName};
+use super::{STEPS, acquire, fetch, lacking, made_for, newer, run, there, version};
+use crate::{
+    errors::store_error,
+    options::{SchemaName, server_millis},
+};
 
 const OPEN: &str = "open the store";
 
 /// The oldest server that has all that is used.
-const OLDEST: i32 = 15;
+const OLDEST: u32 = 15;
 
 /// What was found when a store was opened.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +30,13 @@ pub(crate) struct Surroundings {
     pub(crate) survives_power_cut: bool,
 }
 
-/// What depends on no schema.
+/// What depends on no schema. Nothing here can be taken for a function or operator of the search path.
 const SERVER: &str = "
-SELECT current_setting('server_version_num')::integer / 10000, current_setting('server_encoding'),
-    current_setting('default_transaction_isolation') = 'read committed',
-    (SELECT s.setting::bigint FROM pg_catalog.pg_settings s WHERE s.name = 'statement_timeout'),
-    current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on'";
+SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_encoding'),
+    pg_catalog.current_setting('default_transaction_isolation'), pg_catalog.current_setting('statement_timeout'),
+    pg_catalog.current_setting('fsync'), pg_catalog.current_setting('full_page_writes')";
 
-/// Tables that lose their rows when the server crashes, or show a role some of them only.
+/// Tables that lose their rows when the server crashes, or show a role some of them only; and which log it is.
 const UNFIT: &str = "
 SELECT coalesce(string_agg(c.relname, ', ') FILTER (WHERE c.relpersistence <> 'p'), ''),
     coalesce(string_agg(c.relname, ', ') FILTER (WHERE row_security_active(c.oid)), ''),
@@ -42,28 +44,91 @@ SELECT coalesce(string_agg(c.relname, ', ') FILTER (WHERE c.relpersistence <> 'p
 FROM pg_catalog.pg_class c
 WHERE c.relnamespace = to_regnamespace('{schema}') AND c.relname IN ('events', 'commands')";
 
+/// Schemas of the session's search path that change what statements of this crate mean: those before `pg_catalog` by
+/// every name that it has too; all others by functions for certain types, where its own are for any.
+const SHADOWS: &str = "
+SELECT coalesce(string_agg(DISTINCT p.name, ', '), '')
+FROM unnest(current_schemas(true)) WITH ORDINALITY AS p (name, place)
+JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) p.name
+WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND (EXISTS (
+    SELECT FROM pg_catalog.pg_proc f
+    WHERE f.pronamespace OPERATOR(pg_catalog.=) n.oid AND f.proname OPERATOR(pg_catalog.=) ANY ('{unnest,generate_subscripts,array_agg,count}'::name[])
+) OR p.place OPERATOR(pg_catalog.<) pg_catalog.array_position(current_schemas(true), 'pg_catalog') AND (EXISTS (
+    SELECT FROM pg_catalog.pg_operator o WHERE o.oprnamespace OPERATOR(pg_catalog.=) n.oid
+) OR EXISTS (
+    SELECT FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_proc own ON own.proname OPERATOR(pg_catalog.=) f.proname
+    WHERE f.pronamespace OPERATOR(pg_catalog.=) n.oid AND own.pronamespace OPERATOR(pg_catalog.=) 'pg_catalog'::pg_catalog.regnamespace
+)))";
+
 /// Whether the server and the schema are of a kind that this crate can use.
 pub(crate) async fn check(pool: &PgPool, schema: &SchemaName) -> Result<Surroundings, StoreError> {
     let failed = |error| store_error(OPEN, error);
     let mut connection = acquire(pool, OPEN).await?;
     let server = server(&mut connection, OPEN).await?;
-    ledger(&mut connection, schema).await?;
-    let made_for = made_for(&mut connection, schema).await.map_err(failed)?;
+    // However short the statements of the store may be, looking around takes longer.
+    let begin = format!(
+        "BEGIN READ ONLY; SET LOCAL statement_timeout = {}",
+        opening_timeout(server.statement_timeout)
+    );
+    let mut transaction = connection
+        .begin_with(AssertSqlSafe(begin))
+        .await
+        .map_err(failed)?;
+    let (log, survives_power_cut) = (
+        look(&mut transaction, schema).await?,
+        server.survives_power_cut,
+    );
+    transaction.commit().await.map_err(failed)?;
+    if !survives_power_cut {
+        tracing::warn!(
+            %schema,
+            "the server has `fsync` or `full_page_writes` off: appended events may be lost when the machine crashes"
+        );
+    }
+    Ok(Surroundings { log, ..server })
+}
+
+/// The least time for a statement of `migrate` and of opening.
+const LEAST: Duration = Duration::from_secs(30);
+
+/// The time-out for those, as the server takes it.
+pub(super) fn opening_timeout(in_force: Duration) -> i32 {
+    server_millis(match in_force {
+        Duration::ZERO => Duration::ZERO,
+        limit => limit.max(LEAST),
+    })
+}
+
+/// Whether the schema is fit; which log is in it.
+async fn look(connection: &mut PgConnection, schema: &SchemaName) -> Result<Uuid, StoreError> {
+    let failed = |error| store_error(OPEN, error);
+    let shadows: String = fetch(connection, schema, SHADOWS)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed)?;
+    if !shadows.is_empty() {
+        return Err(unfit(format!(
+            "the search path has {shadows}, with functions or operators that take the place of the server's own: leave \
+             it out, or put it behind pg_catalog and remove its functions unnest, generate_subscripts, array_agg and count"
+        )));
+    }
+    let plain = "SET LOCAL search_path = pg_catalog, pg_temp";
+    run(connection, schema, plain).await.map_err(failed)?;
+    ledger(connection, schema).await?;
+    let made_for = made_for(connection, schema).await.map_err(failed)?;
     if let Some(other) = made_for.filter(|name| name != schema.as_str()) {
         return Err(unfit(format!(
             "schema `{schema}` was renamed from `{other}` to `{schema}`: run `migrate`"
         )));
     }
-    let lacking = lacking(&mut connection, schema).await.map_err(failed)?;
+    let lacking = lacking(connection, schema).await.map_err(failed)?;
     if !lacking.is_empty() {
         return Err(unfit(format!(
             "schema `{schema}` has version {} and lacks {lacking}: run `migrate`",
             STEPS.len()
         )));
     }
-    let row = fetch(&mut connection, schema, UNFIT)
-        .await
-        .map_err(failed)?;
+    let row = fetch(connection, schema, UNFIT).await.map_err(failed)?;
     let unlogged: String = row.try_get(0).map_err(failed)?;
     if !unlogged.is_empty() {
         return Err(unfit(format!(
@@ -77,16 +142,7 @@ pub(crate) async fn check(pool: &PgPool, schema: &SchemaName) -> Result<Surround
             "row security hides rows of {secured} in schema `{schema}` from this role: disable it, a log is read whole"
         )));
     }
-    if !server.survives_power_cut {
-        tracing::warn!(
-            %schema,
-            "the server has `fsync` or `full_page_writes` off: appended events may be lost when the machine crashes"
-        );
-    }
-    Ok(Surroundings {
-        log: row.try_get(2).map_err(failed)?,
-        ..server
-    })
+    row.try_get(2).map_err(failed)
 }
 
 /// What depends on no schema; the log is not known yet.
@@ -98,26 +154,40 @@ pub(super) async fn server(
     let unfit = |text| Err(StoreError::new(operation, StoreErrorKind::Schema, text));
     let row = fetch(connection, &SchemaName::default(), SERVER).await;
     let row = row.map_err(failed)?;
-    let version: i32 = row.try_get(0).map_err(failed)?;
+    let said = |column: usize| row.try_get::<String, _>(column).map_err(failed);
+    let version = said(0)?.parse::<u32>().unwrap_or(0) / 10_000;
     if version < OLDEST {
         return unfit(format!(
             "the server is PostgreSQL {version}; {OLDEST} or newer is needed"
         ));
     }
-    let encoding: String = row.try_get(1).map_err(failed)?;
+    let encoding = said(1)?;
     if encoding != "UTF8" {
         return unfit(format!(
             "the database has the encoding {encoding}, which cannot hold every text; create it with ENCODING 'UTF8' \
              (and TEMPLATE template0)"
         ));
     }
-    let limit: i64 = row.try_get(3).map_err(failed)?;
     Ok(Surroundings {
-        read_committed: row.try_get(2).map_err(failed)?,
-        statement_timeout: Duration::from_millis(limit.max(0).cast_unsigned()),
+        read_committed: said(2)? == "read committed",
+        statement_timeout: duration(&said(3)?),
         log: Uuid::nil(),
-        survives_power_cut: row.try_get(4).map_err(failed)?,
+        survives_power_cut: said(4)? == "on" && said(5)? == "on",
     })
+}
+
+/// A time as the server shows it: `30s`, or 0.
+fn duration(shown: &str) -> Duration {
+    let unit = shown.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = shown.trim_end_matches(unit).parse().unwrap_or(0);
+    let millis = match unit {
+        "d" => 24 * 60 * 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        "min" => 60 * 1000,
+        "s" => 1000,
+        _ => 1,
+    };
+    Duration::from_millis(number.saturating_mul(millis))
 }
 
 /// Whether the steps are done that this crate needs, and no more.
@@ -149,4 +219,24 @@ async fn ledger(connection: &mut PgConnection, schema: &SchemaName) -> Result<()
 
 fn unfit(text: String) -> StoreError {
     StoreError::new(OPEN, StoreErrorKind::Schema, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_shows_is_read() {
+        for (shown, millis) in [
+            ("0", 0),
+            ("1ms", 1),
+            ("30s", 30_000),
+            ("2min", 120_000),
+            ("3h", 10_800_000),
+            ("24d", 2_073_600_000),
+            ("2147483647ms", 2_147_483_647),
+        ] {
+            assert_eq!(duration(shown), Duration::from_millis(millis), "{shown}");
+        }
+    }
 }

@@ -16,16 +16,17 @@ CREATE OR REPLACE FUNCTION {schema}.older_key(key_text text) RETURNS uuid LANGUA
     SELECT CASE WHEN key_text ~ '^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN key_text::uuid END
 $$;
 
--- What stands against an append, or is to be put right before it.
-CREATE OR REPLACE FUNCTION {schema}.prepare_append(p_log uuid) RETURNS void
+-- What stands against an append, or is to be put right before it. The function that calls says which log it was made for:
+-- when schemas have changed names with each other, this one may be the other's.
+CREATE OR REPLACE FUNCTION {schema}.prepare_append(p_log uuid, own uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'append needs READ COMMITTED, the transaction has %', current_setting('transaction_isolation')
             USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    IF p_log <> '{log_id}' THEN
-        RAISE EXCEPTION 'schema {schema_text} holds log {log_id}, the one that was opened is %', p_log
+    IF p_log <> own THEN
+        RAISE EXCEPTION 'the schema holds log %, the one that was opened is %', own, p_log
             USING ERRCODE = 'EC001';
     END IF;
     IF current_setting('synchronous_commit') = 'off' THEN
@@ -66,7 +67,7 @@ DECLARE
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' OR p_log <> '{log_id}'
         OR current_setting('synchronous_commit') = 'off' THEN
-        PERFORM {schema}.prepare_append(p_log);
+        PERFORM {schema}.prepare_append(p_log, '{log_id}');
     END IF;
     LOCK TABLE {schema}.append_order IN SHARE UPDATE EXCLUSIVE MODE;
 
@@ -178,7 +179,7 @@ DECLARE
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' OR p_log <> '{log_id}'
         OR current_setting('synchronous_commit') = 'off' THEN
-        PERFORM {schema}.prepare_append(p_log);
+        PERFORM {schema}.prepare_append(p_log, '{log_id}');
     END IF;
     LOCK TABLE {schema}.append_order IN SHARE UPDATE EXCLUSIVE MODE;
     IF b_key_text IS NOT NULL THEN
