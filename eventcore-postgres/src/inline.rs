@@ -28,6 +28,7 @@ use crate::{
     connection::{Held, Mode, is_broken},
     errors::{append_error, store_error},
     options::{SchemaName, server_millis},
+    store::LEAST_IDLE,
 };
 
 /// The most events that are applied before those of an append: what they cost, every other writer waits for.
@@ -96,7 +97,9 @@ impl Inlines {
         // Zero is no limit to the server.
         let idle = match limit {
             0 => MAX_IDLE.as_millis(),
-            limit => MAX_IDLE.as_millis().min(limit.unsigned_abs().into()),
+            limit => MAX_IDLE
+                .as_millis()
+                .min(limit.max(LEAST_IDLE).unsigned_abs().into()),
         };
         // The level and the limits do not depend on whose pool it is; nor do plans, which outlive small tables.
         let begin = format!(

@@ -44,10 +44,9 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &SchemaName) -> Result<(), St
     let failed = |error| store_error(MIGRATE, error);
     let mut connection = acquire(pool, MIGRATE).await?;
     let server = surroundings::server(&mut connection, MIGRATE).await?;
-    let limit = surroundings::opening_timeout(server.statement_timeout);
-    let begin = format!("{BEGIN}; SET LOCAL statement_timeout = {limit}");
-    let begun = connection.begin_with(AssertSqlSafe(begin)).await;
-    let mut transaction = begun.map_err(failed)?;
+    let limits = surroundings::opening_limits(server.statement_timeout);
+    let begin = AssertSqlSafe(format!("{BEGIN}; {limits}"));
+    let mut transaction = connection.begin_with(begin).await.map_err(failed)?;
     // One at a time, until commit; the name keeps it apart from locks of others.
     let lock =
         "SELECT pg_advisory_xact_lock(hashtextextended('eventcore.migrate.{schema_text}', 0))";

@@ -274,6 +274,9 @@ const DEFAULTS: [(&str, &str); 4] = [
 
 const IDLE: &str = "idle_in_transaction_session_timeout";
 
+/// In milliseconds: the way to the server and back is no standing still.
+pub(crate) const LEAST_IDLE: i32 = 1000;
+
 pub(crate) fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {
     let mut connect =
         PgConnectOptions::from_str(url).map_err(|error| store_error("open the store", error))?;
@@ -288,7 +291,7 @@ pub(crate) fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, St
         // Of two that say the same, the last one counts.
         connect = connect.options([("statement_timeout", timeout)]);
         if timeout != 0 && !said.iter().any(|said| said == IDLE) {
-            connect = connect.options([(IDLE, timeout)]);
+            connect = connect.options([(IDLE, timeout.max(LEAST_IDLE))]);
         }
     }
     // Appends need it, and a transaction around each would cost three round trips.

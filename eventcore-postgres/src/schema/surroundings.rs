@@ -66,10 +66,8 @@ pub(crate) async fn check(pool: &PgPool, schema: &SchemaName) -> Result<Surround
     let mut connection = acquire(pool, OPEN).await?;
     let server = server(&mut connection, OPEN).await?;
     // However short the statements of the store may be, looking around takes longer.
-    let begin = format!(
-        "BEGIN READ ONLY; SET LOCAL statement_timeout = {}",
-        opening_timeout(server.statement_timeout)
-    );
+    let limits = opening_limits(server.statement_timeout);
+    let begin = format!("BEGIN READ ONLY; {limits}");
     let mut transaction = connection
         .begin_with(AssertSqlSafe(begin))
         .await
@@ -91,12 +89,16 @@ pub(crate) async fn check(pool: &PgPool, schema: &SchemaName) -> Result<Surround
 /// The least time for a statement of `migrate` and of opening.
 const LEAST: Duration = Duration::from_secs(30);
 
-/// The time-out for those, as the server takes it.
-pub(super) fn opening_timeout(in_force: Duration) -> i32 {
-    server_millis(match in_force {
+/// Settings of a transaction for those.
+pub(super) fn opening_limits(in_force: Duration) -> String {
+    let limit = server_millis(match in_force {
         Duration::ZERO => Duration::ZERO,
         limit => limit.max(LEAST),
-    })
+    });
+    let idle = server_millis(LEAST);
+    format!(
+        "SET LOCAL statement_timeout = {limit}; SET LOCAL idle_in_transaction_session_timeout = {idle}"
+    )
 }
 
 /// Whether the schema is fit; which log is in it.
