@@ -43,7 +43,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path
 pub(crate) async fn migrate(pool: &PgPool, schema: &SchemaName) -> Result<(), StoreError> {
     let failed = |error| store_error(MIGRATE, error);
     let mut connection = acquire(pool, MIGRATE).await?;
-    let server = surroundings::server(&mut connection, MIGRATE).await?;
+    let (server, _) = surroundings::server(&mut connection, MIGRATE).await?;
     let limits = surroundings::opening_limits(server.statement_timeout);
     let begin = AssertSqlSafe(format!("{BEGIN}; {limits}"));
     let mut transaction = connection.begin_with(begin).await.map_err(failed)?;

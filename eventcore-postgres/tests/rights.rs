@@ -382,6 +382,22 @@ async fn also_an_owner_that_forges_is_held_to_the_bounds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_superuser_migrates_belongs_to_the_owner_all_the_same() {
+    let world = World::new().await;
+    let drop = "DROP FUNCTION eventcore.append_one; DROP FUNCTION eventcore.commit_unit";
+    world.database.sql(drop).unwrap();
+    let options = PostgresOptions::new();
+    PostgresEventStore::migrate(&world.database.url(), &options)
+        .await
+        .unwrap();
+    let owners = "SELECT DISTINCT r.rolname FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
+        WHERE p.pronamespace = 'eventcore'::regnamespace
+        UNION SELECT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+        WHERE c.relnamespace = 'eventcore'::regnamespace";
+    assert_eq!(world.database.sql(owners).unwrap(), world.role("owner"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_access_is_named() {
     for access in ["'write'", "NULL", "''"] {
         let sql = format!("SELECT eventcore.grant_access('postgres', {access})");

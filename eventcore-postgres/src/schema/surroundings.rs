@@ -6,7 +6,7 @@ use eventcore::store::{StoreError, StoreErrorKind};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use super::{STEPS, acquire, fetch, lacking, made_for, newer, run, there, version};
+use super::{STEPS, acquire, fetch, lacking, made_for, newer, there, version};
 use crate::{
     errors::store_error,
     options::{SchemaName, server_millis},
@@ -34,7 +34,8 @@ pub(crate) struct Surroundings {
 const SERVER: &str = "
 SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('server_encoding'),
     pg_catalog.current_setting('default_transaction_isolation'), pg_catalog.current_setting('statement_timeout'),
-    pg_catalog.current_setting('fsync'), pg_catalog.current_setting('full_page_writes')";
+    pg_catalog.current_setting('fsync'), pg_catalog.current_setting('full_page_writes'),
+    pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text";
 
 /// Tables that lose their rows when the server crashes, or show a role some of them only; and which log it is.
 const UNFIT: &str = "
@@ -47,37 +48,39 @@ WHERE c.relnamespace = to_regnamespace('{schema}') AND c.relname IN ('events', '
 /// Schemas of the session's search path that change what statements of this crate mean: those before `pg_catalog` by
 /// every name that it has too; all others by functions for certain types, where its own are for any.
 const SHADOWS: &str = "
-SELECT coalesce(string_agg(DISTINCT p.name, ', '), '')
-FROM unnest(current_schemas(true)) WITH ORDINALITY AS p (name, place)
-JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) p.name
-WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND (EXISTS (
-    SELECT FROM pg_catalog.pg_proc f
-    WHERE f.pronamespace OPERATOR(pg_catalog.=) n.oid AND f.proname OPERATOR(pg_catalog.=) ANY ('{unnest,generate_subscripts,array_agg,count}'::name[])
-) OR p.place OPERATOR(pg_catalog.<) pg_catalog.array_position(current_schemas(true), 'pg_catalog') AND (EXISTS (
-    SELECT FROM pg_catalog.pg_operator o WHERE o.oprnamespace OPERATOR(pg_catalog.=) n.oid
+SELECT coalesce(string_agg(p.name, ', '), '')
+FROM json_array_elements_text('{path}') WITH ORDINALITY AS p (name, place)
+JOIN pg_namespace n ON n.nspname = p.name AND n.nspname <> 'pg_catalog'
+WHERE EXISTS (
+    SELECT FROM pg_proc f
+    WHERE f.pronamespace = n.oid AND f.proname IN ('unnest', 'generate_subscripts', 'array_agg', 'count')
+) OR p.place < (
+    SELECT c.place FROM json_array_elements_text('{path}') WITH ORDINALITY AS c (name, place)
+    WHERE c.name = 'pg_catalog'
+) AND (EXISTS (
+    SELECT FROM pg_operator o WHERE o.oprnamespace = n.oid
 ) OR EXISTS (
-    SELECT FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_proc own ON own.proname OPERATOR(pg_catalog.=) f.proname
-    WHERE f.pronamespace OPERATOR(pg_catalog.=) n.oid AND own.pronamespace OPERATOR(pg_catalog.=) 'pg_catalog'::pg_catalog.regnamespace
-)))";
+    SELECT FROM pg_proc f JOIN pg_proc own ON own.proname = f.proname
+    WHERE f.pronamespace = n.oid AND own.pronamespace = 'pg_catalog'::regnamespace
+))";
 
 /// Whether the server and the schema are of a kind that this crate can use.
 pub(crate) async fn check(pool: &PgPool, schema: &SchemaName) -> Result<Surroundings, StoreError> {
     let failed = |error| store_error(OPEN, error);
     let mut connection = acquire(pool, OPEN).await?;
-    let server = server(&mut connection, OPEN).await?;
+    let (server, path) = server(&mut connection, OPEN).await?;
     // However short the statements of the store may be, looking around takes longer.
     let limits = opening_limits(server.statement_timeout);
-    let begin = format!("BEGIN READ ONLY; {limits}");
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp; {limits}"
+    );
     let mut transaction = connection
         .begin_with(AssertSqlSafe(begin))
         .await
         .map_err(failed)?;
-    let (log, survives_power_cut) = (
-        look(&mut transaction, schema).await?,
-        server.survives_power_cut,
-    );
+    let log = look(&mut transaction, schema, &path).await?;
     transaction.commit().await.map_err(failed)?;
-    if !survives_power_cut {
+    if !server.survives_power_cut {
         tracing::warn!(
             %schema,
             "the server has `fsync` or `full_page_writes` off: appended events may be lost when the machine crashes"
@@ -102,20 +105,22 @@ pub(super) fn opening_limits(in_force: Duration) -> String {
 }
 
 /// Whether the schema is fit; which log is in it.
-async fn look(connection: &mut PgConnection, schema: &SchemaName) -> Result<Uuid, StoreError> {
+async fn look(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+    path: &str,
+) -> Result<Uuid, StoreError> {
     let failed = |error| store_error(OPEN, error);
-    let shadows: String = fetch(connection, schema, SHADOWS)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed)?;
+    // As a literal that means the same whatever backslashes mean.
+    let path = path.replace('\'', "''").replace('\\', "");
+    let row = fetch(connection, schema, &SHADOWS.replace("{path}", &path)).await;
+    let shadows: String = row.and_then(|row| row.try_get(0)).map_err(failed)?;
     if !shadows.is_empty() {
         return Err(unfit(format!(
             "the search path has {shadows}, with functions or operators that take the place of the server's own: leave \
-             it out, or put it behind pg_catalog and remove its functions unnest, generate_subscripts, array_agg and count"
+             it out; or put it behind pg_catalog, and drop its functions unnest, generate_subscripts, array_agg and count"
         )));
     }
-    let plain = "SET LOCAL search_path = pg_catalog, pg_temp";
-    run(connection, schema, plain).await.map_err(failed)?;
     ledger(connection, schema).await?;
     let made_for = made_for(connection, schema).await.map_err(failed)?;
     if let Some(other) = made_for.filter(|name| name != schema.as_str()) {
@@ -147,11 +152,11 @@ async fn look(connection: &mut PgConnection, schema: &SchemaName) -> Result<Uuid
     row.try_get(2).map_err(failed)
 }
 
-/// What depends on no schema; the log is not known yet.
+/// What depends on no schema, where the log is not known yet; and the search path, as a JSON array.
 pub(super) async fn server(
     connection: &mut PgConnection,
     operation: &'static str,
-) -> Result<Surroundings, StoreError> {
+) -> Result<(Surroundings, String), StoreError> {
     let failed = |error| store_error(operation, error);
     let unfit = |text| Err(StoreError::new(operation, StoreErrorKind::Schema, text));
     let row = fetch(connection, &SchemaName::default(), SERVER).await;
@@ -170,12 +175,13 @@ pub(super) async fn server(
              (and TEMPLATE template0)"
         ));
     }
-    Ok(Surroundings {
+    let found = Surroundings {
         read_committed: said(2)? == "read committed",
         statement_timeout: duration(&said(3)?),
         log: Uuid::nil(),
         survives_power_cut: said(4)? == "on" && said(5)? == "on",
-    })
+    };
+    Ok((found, said(6)?))
 }
 
 /// A time as the server shows it: `30s`, or 0.
@@ -204,7 +210,7 @@ async fn ledger(connection: &mut PgConnection, schema: &SchemaName) -> Result<()
     }
     if !there.ledger {
         return Err(unfit(format!(
-            "there is no schema `{schema}` with the tables of eventcore: run `migrate` first; was it renamed or dropped?"
+            "there is no schema `{schema}` of eventcore: run `migrate` first; was it renamed or dropped?"
         )));
     }
     let version = version(connection, schema).await.map_err(failed)?;

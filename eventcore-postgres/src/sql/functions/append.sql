@@ -13,11 +13,13 @@ CREATE OR REPLACE FUNCTION {schema}.log_id() RETURNS uuid LANGUAGE sql IMMUTABLE
 
 -- Where a program of version 3 kept a key whose text is a UUID of version 5: under that very UUID.
 CREATE OR REPLACE FUNCTION {schema}.older_key(key_text text) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN key_text ~ '^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN key_text::uuid END
+    SELECT CASE
+        WHEN key_text ~ '^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN key_text::uuid
+    END
 $$;
 
--- What stands against an append, or is to be put right before it. The function that calls says which log it was made for:
--- when schemas have changed names with each other, this one may be the other's.
+-- What stands against an append, or is to be put right before it. The function that calls says which log it was made
+-- for: when schemas have changed names with each other, this one may be the other's.
 CREATE OR REPLACE FUNCTION {schema}.prepare_append(p_log uuid, own uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -1,8 +1,8 @@
 -- Who may do what. Run by `migrate` as `append.sql` is.
 
--- What is no call of a function above is refused, for the owner too. Such a function's search path is gone when it returns;
--- a setting of another name only superusers can give to a function. Since the path names the log, functions of a schema
--- that was renamed cannot write to another one that has come to its name.
+-- What is no call of a function above is refused, for the owner too. Such a function's search path is gone when it
+-- returns; a setting of another name only superusers can give to a function. Since the path names the log, functions of
+-- a schema that was renamed cannot write to another one that has come to its name.
 --
 -- For every append, so: no condition of the trigger, which the server reads anew each time; no setting of the function;
 -- names in full instead.
