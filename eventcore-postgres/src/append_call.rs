@@ -30,18 +30,35 @@ pub(crate) struct AppendCall {
     /// For one batch of one event in one stream.
     one: String,
     group: String,
+    /// The log that was opened; the function compares it.
+    log: Uuid,
 }
 
-/// A key's place in the table: UUIDs as they are, other texts by digest, with the text beside it for people.
+/// The version of UUIDs that are digests of names.
+const DIGEST: usize = 5;
+
+/// A key's place in the table: UUIDs as they are, other texts by digest, with the text beside it. A row is the key's own
+/// only if its text is the same.
 pub(crate) fn key_id(key: &str) -> (Uuid, Option<&str>) {
-    match Uuid::try_parse(key) {
-        // Only the usual way of writing, so that two texts never share a row.
-        Ok(uuid) if uuid.hyphenated().to_string() == key => (uuid, None),
+    match plain_uuid(key) {
+        // What looks like a digest may be that of another text.
+        Some(uuid) if uuid.get_version_num() != DIGEST => (uuid, None),
         _ => (
             Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()),
             Some(key),
         ),
     }
+}
+
+/// Where a program of schema version 3 kept this key, if elsewhere; the row has no text then.
+pub(crate) fn older_key_id(key: &str) -> Option<Uuid> {
+    plain_uuid(key).filter(|uuid| uuid.get_version_num() == DIGEST)
+}
+
+/// Only the usual way of writing a UUID, so that two texts never share a row.
+fn plain_uuid(key: &str) -> Option<Uuid> {
+    let uuid = Uuid::try_parse(key).ok()?;
+    (uuid.hyphenated().to_string() == key).then_some(uuid)
 }
 
 #[derive(Default)]
@@ -120,7 +137,7 @@ fn key_of(batch: &AppendBatch) -> (Option<Key<'_>>, Option<Uuid>) {
 }
 
 impl AppendCall {
-    pub(crate) fn new(schema: &SchemaName) -> Self {
+    pub(crate) fn new(schema: &SchemaName, log: Uuid) -> Self {
         let call = |function: &str, parameters: u32| {
             let places: Vec<String> = (1..=parameters).map(|n| format!("${n}")).collect();
             schema.fill(&format!(
@@ -129,8 +146,9 @@ impl AppendCall {
             ))
         };
         Self {
-            one: call("append_one", 14),
-            group: call("append", 18),
+            one: call("append_one", 15),
+            group: call("append", 19),
+            log,
         }
     }
 
@@ -196,6 +214,7 @@ impl AppendCall {
             .bind(batch.causation_id().map(Uuid::from))
             .bind(batch.recorded_at().unix_micros())
             .bind(batch.metadata().map(|text| &**text))
+            .bind(self.log)
     }
 
     fn group<'q>(&'q self, arrays: &'q Arrays<'_>) -> Statement<'q> {
@@ -218,6 +237,7 @@ impl AppendCall {
             .bind(some(&arrays.b_metadata))
             .bind(&arrays.b_events)
             .bind(&arrays.b_before)
+            .bind(self.log)
     }
 }
 
@@ -267,4 +287,24 @@ fn refusal(batch: &AppendBatch, number: i64, first: i64, pairs: &[i64]) -> Optio
         }
     }
     Conflict::new(moved).map(Judged::Conflict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_has_the_place_of_another() {
+        let digest = key_id("request-7").0.to_string();
+        assert_ne!(key_id(&digest).0, key_id("request-7").0);
+        assert_eq!(key_id(&digest).1, Some(digest.as_str()));
+        assert_eq!(older_key_id(&digest), Some(key_id("request-7").0));
+        let random = "3f2a9a1c-5b0e-4d5e-8f53-2a62f9f1a3b7";
+        assert_eq!(key_id(random), (Uuid::try_parse(random).unwrap(), None));
+        assert_eq!(older_key_id(random), None);
+        assert_eq!(
+            key_id(&random.to_uppercase()).1,
+            Some(random.to_uppercase().as_str())
+        );
+    }
 }

@@ -9,11 +9,13 @@ use sqlx::Error;
 /// What an operation ran into.
 pub(crate) fn store_error(operation: &'static str, error: Error) -> StoreError {
     let (kind, remedy) = classify(&error);
-    let detail = if remedy.is_empty() {
-        error.to_string()
-    } else {
-        format!("{error}; {remedy}")
-    };
+    let mut detail = error.to_string();
+    // What follows may be a whole statement; it is in the source.
+    detail.truncate(detail.find('\n').unwrap_or(detail.len()));
+    if !remedy.is_empty() {
+        detail.push_str("; ");
+        detail.push_str(remedy);
+    }
     StoreError::new(operation, kind, detail).with_source(error)
 }
 
@@ -63,7 +65,17 @@ fn sqlstate(code: &str) -> (StoreErrorKind, &'static str) {
             Kind::Access,
             "the role needs rights on the schema, its tables and functions",
         ),
-        "3F000" | "42P01" | "42883" => (Kind::Schema, "run `migrate` first"),
+        "3F000" | "42P01" | "42883" => (
+            Kind::Schema,
+            "run `migrate` first; was the schema renamed or dropped?",
+        ),
+        // Of our statements: a column or relation that is not as ours are.
+        "42703" | "42804" | "42809" | "42P07" | "42P10" | "42723" => (
+            Kind::Schema,
+            "the schema holds tables of another application or version; choose another schema, or run `migrate`",
+        ),
+        // Our own, see `sql/functions/append.sql`.
+        "EC001" => (Kind::Replaced, "nothing was appended; open the store again"),
         "XX001" | "XX002" => (Kind::Corrupt, "restore from a backup"),
         code if code.starts_with("08") => (Kind::Unavailable, ""),
         _ => (Kind::Other, ""),
@@ -169,6 +181,8 @@ mod tests {
             ("25006", StoreErrorKind::ReadOnly, false),
             ("53100", StoreErrorKind::Full, false),
             ("42P01", StoreErrorKind::Schema, false),
+            ("42703", StoreErrorKind::Schema, false),
+            ("EC001", StoreErrorKind::Replaced, false),
             ("XX001", StoreErrorKind::Corrupt, false),
             // An application's own `RAISE EXCEPTION`.
             ("P0001", StoreErrorKind::Other, false),

@@ -9,7 +9,8 @@ use sqlx::{AssertSqlSafe, Error, PgConnection, Row};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::{
-    mode::{Mode, clear, milliseconds, silent},
+    mode::{Mode, clear, silent},
+    options::server_millis,
     sessions::{Session, Sessions},
 };
 
@@ -118,7 +119,7 @@ impl Held {
 /// narrower limits than the store's: it stays framed.
 async fn inspect(connection: &mut PgConnection, mode: Mode) -> Result<Option<bool>, Error> {
     clear(connection).await?;
-    let limit = milliseconds(mode.statement_timeout);
+    let limit = server_millis(mode.statement_timeout);
     let look = format!(
         "SELECT current_setting('default_transaction_isolation') = 'read committed',
              current_setting('lock_timeout') = '0' AND (current_setting('statement_timeout') = '0' OR (

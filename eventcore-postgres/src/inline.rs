@@ -27,9 +27,10 @@ use crate::{
     append_call::{AppendCall, Judged},
     errors::{append_error, store_error},
     held::Held,
-    mode::{Mode, milliseconds},
-    options::SchemaName,
+    mode::Mode,
+    options::{SchemaName, server_millis},
     sessions::is_broken,
+    store::LEAST_IDLE,
 };
 
 /// The most events that are applied before those of an append: what they cost, every other writer waits for.
@@ -94,11 +95,13 @@ impl Inlines {
         mode: Mode,
         statement_timeout: Duration,
     ) -> Self {
-        let limit = milliseconds(statement_timeout);
+        let limit = server_millis(statement_timeout);
         // Zero is no limit to the server.
-        let idle = match statement_timeout {
-            Duration::ZERO => milliseconds(MAX_IDLE),
-            timeout => milliseconds(MAX_IDLE.min(timeout)),
+        let idle = match limit {
+            0 => MAX_IDLE.as_millis(),
+            limit => MAX_IDLE
+                .as_millis()
+                .min(limit.max(LEAST_IDLE).unsigned_abs().into()),
         };
         // The limits do not depend on the pool; nor do plans, which outlive small tables.
         let settings = format!(
@@ -106,9 +109,7 @@ impl Inlines {
              SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL enable_seqscan = off; \
              SET LOCAL plan_cache_mode = force_generic_plan"
         );
-        let lock = schema.fill(
-            "SELECT pg_advisory_xact_lock(hashtextextended('eventcore.order.{schema_text}', 0))",
-        );
+        let lock = schema.fill("SELECT {schema}.lock_order()");
         Self {
             models,
             settings,

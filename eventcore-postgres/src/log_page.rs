@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::{
-    append_call::key_id,
+    append_call::{key_id, older_key_id},
     options::SchemaName,
     read_call::{Bounds, fetch_large, large},
     row::{COLUMNS, Found, Rows, columns_within, size_of},
@@ -176,7 +176,8 @@ impl ReceiptCall {
              FROM {schema}.commands c
              LEFT JOIN {schema}.events e
                  ON e.position >= c.first_position AND e.position < c.first_position + c.events
-             WHERE c.key = $1 ORDER BY e.position",
+             WHERE (c.key = $1 AND c.key_text IS NOT DISTINCT FROM $2) OR (c.key = $3 AND c.key_text IS NULL)
+             ORDER BY e.position",
         );
         Self { sql }
     }
@@ -186,7 +187,11 @@ impl ReceiptCall {
         session: &mut Session,
         key: &str,
     ) -> Result<Option<KeptReceipt>, sqlx::Error> {
-        let statement = sqlx::query(AssertSqlSafe(self.sql.as_str())).bind(key_id(key).0);
+        let (id, text) = key_id(key);
+        let statement = sqlx::query(AssertSqlSafe(self.sql.as_str()))
+            .bind(id)
+            .bind(text)
+            .bind(older_key_id(key));
         let mode = session.mode();
         let found = mode.read(session, statement).await?;
         let Some(first) = found.first() else {

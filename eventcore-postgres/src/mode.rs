@@ -8,6 +8,8 @@ use sqlx::{
     query::Query,
 };
 
+use crate::options::server_millis;
+
 pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// How statements travel on a connection.
@@ -158,7 +160,7 @@ impl Mode {
         if !self.shared {
             return format!("{begin}{settings}");
         }
-        let limit = milliseconds(self.statement_timeout);
+        let limit = server_millis(self.statement_timeout);
         format!(
             "{begin}; SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = 0; \
              SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan{settings}"
@@ -183,16 +185,6 @@ pub(crate) async fn run(connection: &mut PgConnection, sql: String) -> Result<()
 
 fn is_in_failed_transaction(error: &Error) -> bool {
     matches!(error, Error::Database(error) if error.code().is_some_and(|code| code == "25P02"))
-}
-
-/// A time as the server counts it, rounded up: only zero is without limit.
-pub(crate) fn milliseconds(time: Duration) -> i32 {
-    let whole = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
-    if time.subsec_nanos() % 1_000_000 == 0 {
-        whole
-    } else {
-        whole.saturating_add(1)
-    }
 }
 
 pub(crate) fn silent() -> Error {

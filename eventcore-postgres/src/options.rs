@@ -20,7 +20,8 @@ pub struct PostgresOptions {
     pub(crate) schema: SchemaName,
     pub(crate) max_connections: u32,
     pub(crate) acquire_timeout: Duration,
-    pub(crate) statement_timeout: Duration,
+    /// What was chosen here, and not by default.
+    pub(crate) statement_timeout: Option<Duration>,
     pub(crate) queue: usize,
     pub(crate) queue_timeout: Duration,
     pub(crate) kept_folds: usize,
@@ -42,7 +43,7 @@ impl PostgresOptions {
             schema: SchemaName::default(),
             max_connections: 8,
             acquire_timeout: Duration::from_secs(10),
-            statement_timeout: Duration::from_secs(30),
+            statement_timeout: None,
             queue: 4096,
             queue_timeout: Duration::from_secs(10),
             kept_folds: 4096,
@@ -59,27 +60,30 @@ impl PostgresOptions {
         self
     }
 
-    /// The most connections of the store's own pool; 8 if not set, at least 1. Not used with
+    /// The most connections of the store's own pool, from 1 to 10,000. Default: 8. Not used with
     /// [`from_pool`](crate::PostgresEventStore::from_pool).
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
-        self.max_connections = connections.max(1);
+        self.max_connections = connections.clamp(1, MAX_CONNECTIONS);
         self
     }
 
-    /// How long to wait for a connection; 10 seconds if not set. Not used with
+    /// How long to wait for a connection, at most a year. Default: 10 seconds. Not used with
     /// [`from_pool`](crate::PostgresEventStore::from_pool).
     #[must_use]
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
-        self.acquire_timeout = timeout;
+        self.acquire_timeout = timeout.min(LONGEST);
         self
     }
 
-    /// How long the server may work on one statement; 30 seconds if not set. Not used with
+    /// How long the server may work on one statement, in milliseconds rounded up; at most 24 days, and 0 is no limit.
+    /// Default: what the URL says (`options=-c statement_timeout=500`), and 30 seconds if it says nothing. Not used with
     /// [`from_pool`](crate::PostgresEventStore::from_pool).
+    ///
+    /// How long the store itself waits for an answer follows what the server says is in force.
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
-        self.statement_timeout = timeout;
+        self.statement_timeout = Some(timeout);
         self
     }
 
@@ -102,7 +106,7 @@ impl PostgresOptions {
     /// [`Overloaded`](eventcore::store::StoreErrorKind::Overloaded), with nothing done; 10 seconds if not set.
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
-        self.queue_timeout = timeout;
+        self.queue_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -173,6 +177,17 @@ impl PostgresOptions {
         self.inline.push(model);
         self
     }
+}
+
+/// More than any server takes, and few enough to make room for.
+const MAX_CONNECTIONS: u32 = 10_000;
+
+/// Short enough to be added to a time.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// A time-out as the server takes it: milliseconds, where 0 is no limit, so everything else is rounded up.
+pub(crate) fn server_millis(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }
 
 /// The name of a schema: 1 to 40 lower-case letters, digits and `_`, beginning with a letter.

@@ -100,7 +100,7 @@ impl PostgresProjections {
         options: PostgresOptions,
         own_pool: bool,
     ) -> Result<Self, StoreError> {
-        let sessions = open_sessions(pool, &options, own_pool).await?;
+        let (sessions, _) = open_sessions(pool, &options, own_pool).await?;
         Ok(Self::over(sessions, options.schema, own_pool))
     }
 

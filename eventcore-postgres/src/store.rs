@@ -24,10 +24,11 @@ use crate::{
     inline::Inlines,
     log_page::{PageCall, ReceiptCall},
     mode::Mode,
-    options::SchemaName,
+    options::{SchemaName, server_millis},
     queue::{Limits, Queue, Unanswered},
     read_call::{Cursor, Opened, ReadCall},
-    reads, schema,
+    reads,
+    schema::{self, Surroundings},
     sessions::Sessions,
     wakeups::{Bell, Wakeups},
 };
@@ -51,6 +52,7 @@ struct Shared {
     receipt_call: ReceiptCall,
     commons: Arc<Commons>,
     wakeups: Wakeups,
+    survives_power_cut: bool,
     schema: SchemaName,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
@@ -129,7 +131,7 @@ impl PostgresEventStore {
         options: PostgresOptions,
         own_pool: bool,
     ) -> Result<Self, StoreError> {
-        let sessions = open_sessions(pool, &options, own_pool).await?;
+        let (sessions, found) = open_sessions(pool, &options, own_pool).await?;
         let inlines = open_inline(&sessions, &options).await?;
         let schema = &options.schema;
         let read_call = ReadCall::new(schema);
@@ -143,7 +145,7 @@ impl PostgresEventStore {
         let appending = Appends {
             sessions: sessions.clone(),
             inlines,
-            call: AppendCall::new(schema),
+            call: AppendCall::new(schema, found.log),
             receipts: receipt_call.clone(),
             bell: Arc::clone(&bell),
         };
@@ -162,6 +164,7 @@ impl PostgresEventStore {
                 receipt_call,
                 commons,
                 wakeups,
+                survives_power_cut: found.survives_power_cut,
                 schema: options.schema,
                 tasks: Mutex::new(tasks),
             }),
@@ -229,28 +232,31 @@ impl PostgresEventStore {
 /// How long the last calls on other connections may take when a store is closed.
 const LAST_CALLS: Duration = Duration::from_secs(10);
 
-/// Connections to a schema that is found to be as this crate needs it.
+/// Connections to a schema that is found to be as this crate needs it, and what was found.
 pub(crate) async fn open_sessions(
     pool: PgPool,
     options: &PostgresOptions,
     own_pool: bool,
-) -> Result<Sessions, StoreError> {
+) -> Result<(Sessions, Surroundings), StoreError> {
+    let (checked, name) = (pool.clone(), options.schema.clone());
+    let found = in_a_task("open the store", async move {
+        schema::check(&checked, &name).await
+    });
+    let found = found.await?;
+    // What another session of a shared pool has says nothing.
+    let statement_timeout = if own_pool {
+        found.statement_timeout
+    } else {
+        options.statement_timeout.unwrap_or(Duration::from_secs(30))
+    };
     let mode = Mode {
         prepared: options.prepared_statements,
-        read_committed: false,
+        read_committed: found.read_committed,
         shared: !own_pool,
-        statement_timeout: options.statement_timeout,
-        patience: Mode::patience(options.statement_timeout),
+        statement_timeout,
+        patience: Mode::patience(statement_timeout),
     };
-    let (checked, name) = (pool.clone(), options.schema.clone());
-    let read_committed = in_a_task("open the store", async move {
-        schema::check(&checked, &name, mode).await
-    });
-    let mode = Mode {
-        read_committed: read_committed.await?,
-        ..mode
-    };
-    Ok(Sessions::new(pool, mode))
+    Ok((Sessions::new(pool, mode), found))
 }
 
 /// How long callers wait. A task makes progress with each call, which takes a connection and up to two statements, or
@@ -274,8 +280,8 @@ async fn open_inline(
     if options.inline.is_empty() {
         return Ok(None);
     }
-    let (schema, timeout) = (&options.schema, options.statement_timeout);
-    let inlines = Inlines::new(options.inline.clone(), schema, sessions.mode(), timeout);
+    let (schema, mode) = (&options.schema, sessions.mode());
+    let inlines = Inlines::new(options.inline.clone(), schema, mode, mode.statement_timeout);
     let sessions = sessions.clone();
     in_a_task("open the store", async move {
         inlines.open(&sessions).await?;
@@ -284,21 +290,41 @@ async fn open_inline(
     .await
 }
 
+/// What the store's own sessions are set to unless the URL says otherwise.
+const DEFAULTS: [(&str, &str); 4] = [
+    // The functions' plans do not depend on their arguments; planning anew for each would cost more than running.
+    ("plan_cache_mode", "force_generic_plan"),
+    // Everything has its index; a plan that was made while the tables were small must not outlive that.
+    ("enable_seqscan", "off"),
+    ("statement_timeout", "30000"),
+    // A session that is cut off in the midst of a transaction must not keep its locks from all others.
+    (IDLE, "30000"),
+];
+
+const IDLE: &str = "idle_in_transaction_session_timeout";
+
+/// In milliseconds: the way to the server and back is no standing still.
+pub(crate) const LEAST_IDLE: i32 = 1000;
+
 pub(crate) fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, StoreError> {
-    let timeout = options.statement_timeout.as_millis().to_string();
-    let mut connect = PgConnectOptions::from_str(url)
-        .map_err(|error| store_error("open the store", error))?
-        .application_name("eventcore")
-        // The functions' plans do not depend on their arguments; planning anew for each would cost more than running.
-        .options([
-            ("plan_cache_mode", "force_generic_plan"),
-            // Everything has its index; a plan that was made while the tables were small must not outlive that.
-            ("enable_seqscan", "off"),
-            ("default_transaction_isolation", "read committed"),
-            ("statement_timeout", timeout.as_str()),
-            // Whoever is cut off in the midst of an append must not keep the order lock from everybody.
-            ("idle_in_transaction_session_timeout", timeout.as_str()),
-        ]);
+    let mut connect =
+        PgConnectOptions::from_str(url).map_err(|error| store_error("open the store", error))?;
+    if connect.get_application_name().is_none() {
+        connect = connect.application_name("eventcore");
+    }
+    let said = settings_of(connect.get_options().unwrap_or_default());
+    let unsaid = |(name, _): &&(&str, &str)| !said.iter().any(|said| said == name);
+    connect = connect.options(DEFAULTS.iter().filter(unsaid).copied());
+    if let Some(timeout) = options.statement_timeout {
+        let timeout = server_millis(timeout);
+        // Of two that say the same, the last one counts.
+        connect = connect.options([("statement_timeout", timeout)]);
+        if timeout != 0 && !said.iter().any(|said| said == IDLE) {
+            connect = connect.options([(IDLE, timeout.max(LEAST_IDLE))]);
+        }
+    }
+    // Appends need it, and a transaction around each would cost three round trips.
+    connect = connect.options([("default_transaction_isolation", "read committed")]);
     if !options.prepared_statements {
         connect = connect.statement_cache_capacity(0);
     }
@@ -307,6 +333,20 @@ pub(crate) fn connect(url: &str, options: &PostgresOptions) -> Result<PgPool, St
         .acquire_timeout(options.acquire_timeout)
         .test_before_acquire(false)
         .connect_lazy_with(connect))
+}
+
+/// The names of the settings in the `options` of a URL: `-c name=value` or `--name=value`.
+fn settings_of(options: &str) -> Vec<String> {
+    let words = options.split_whitespace();
+    let name = |word: &str| {
+        let word = word
+            .strip_prefix("--")
+            .or_else(|| word.strip_prefix("-c"))
+            .unwrap_or(word);
+        let (name, _) = word.split_once('=')?;
+        Some(name.replace('-', "_").to_ascii_lowercase())
+    };
+    words.filter_map(name).collect()
 }
 
 /// Work on a connection goes on when whoever waits for it is dropped, so no connection is left half way.
@@ -329,10 +369,14 @@ where
 #[async_trait]
 impl EventStore for PostgresEventStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none()
+        let claimed = Capabilities::none()
             .durable()
             .multi_process()
-            .outcome_can_be_unknown()
+            .outcome_can_be_unknown();
+        if self.shared.survives_power_cut {
+            return claimed.survives_power_cut();
+        }
+        claimed
     }
 
     fn commons(&self) -> &Commons {

@@ -145,7 +145,11 @@ async fn missing_rights() {
     let store = PostgresEventStore::connect(&url, quick()).await.unwrap();
     assert!(log(&store).await.is_empty());
     let error = store_error(store.append(batch(&[("a", 0)], "1")).await.unwrap_err());
-    check(&error, StoreErrorKind::Access, &["events", "needs rights"]);
+    check(
+        &error,
+        StoreErrorKind::Access,
+        &["append_one", "needs rights"],
+    );
 }
 
 #[tokio::test]

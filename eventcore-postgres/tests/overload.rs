@@ -15,7 +15,7 @@ use eventcore::{
     store::{AppendError, StoreErrorKind},
 };
 use eventcore_postgres::{PostgresEventStore, PostgresOptions};
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::Connection;
 use support::{batch, log, migrated};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,10 +28,9 @@ async fn a_full_queue_is_an_error_that_names_the_limit_and_passes() {
         .await
         .unwrap();
     let mut other = sqlx::PgConnection::connect(&database.url()).await.unwrap();
-    let key = "hashtextextended('eventcore.order.eventcore', 0)";
-    let lock = format!("SELECT pg_advisory_lock({key})");
-    sqlx::query(AssertSqlSafe(lock))
-        .execute(&mut other)
+    let mut other = other.begin().await.unwrap();
+    sqlx::query(support::LOCK_ORDER)
+        .execute(&mut *other)
         .await
         .unwrap();
     let stuck = |number: usize| {
@@ -39,21 +38,18 @@ async fn a_full_queue_is_an_error_that_names_the_limit_and_passes() {
         tokio::spawn(async move { store.append(batch(&[(&name, 0)], "late")).await })
     };
     let first = stuck(0);
-    let waiting = format!(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted) AND {key} IS NOT NULL"
-    );
-    while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(waiting.clone()))
-        .fetch_one(&mut other)
+    while sqlx::query_scalar::<_, i64>(support::WAIT_FOR_ORDER)
+        .fetch_one(&mut *other)
         .await
         .unwrap()
+        == 0
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // The first is under way, two have room in the queue, and two have not.
     let later: Vec<_> = (1..=4).map(stuck).collect();
     tokio::time::sleep(Duration::from_millis(600)).await;
-    let unlock = "SELECT pg_advisory_unlock_all()";
-    sqlx::query(unlock).execute(&mut other).await.unwrap();
+    other.rollback().await.unwrap();
 
     first.await.unwrap().unwrap();
     let mut refused = 0;

@@ -453,12 +453,7 @@ async fn after_closing_everything_says_so() {
 async fn a_role_with_just_the_rights_it_needs_can_run_projections() {
     let (database, _) = ready().await;
     let role = format!("role_of_{}", database.name());
-    let grant = "CREATE ROLE {} LOGIN;
-        GRANT USAGE ON SCHEMA eventcore TO {};
-        GRANT SELECT, INSERT, UPDATE, DELETE ON eventcore.projections, eventcore.projection_versions,
-            eventcore.projection_partitions, eventcore.documents, eventcore.dead_letters TO {};
-        GRANT USAGE ON SEQUENCE eventcore.projection_epochs TO {};
-        GRANT SELECT ON eventcore.migrations TO {}";
+    let grant = "CREATE ROLE {} LOGIN; SELECT eventcore.grant_access('{}', 'project')";
     database.sql(&grant.replace("{}", &role)).unwrap();
     let becomes = format!("SET SESSION AUTHORIZATION {role}");
     // From a superuser's session, since the server may not let that role in.

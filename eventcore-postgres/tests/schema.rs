@@ -59,7 +59,7 @@ async fn many_migrate_at_once_and_again() {
         }
     }
     let steps = "SELECT count(*), count(DISTINCT version), max(version) FROM eventcore.migrations";
-    assert_eq!(database.sql(steps).unwrap(), "3|3|3");
+    assert_eq!(database.sql(steps).unwrap(), "4|4|4");
     assert!(opening(&database).await.is_ok());
 }
 
@@ -74,18 +74,18 @@ async fn an_older_schema_is_named_with_the_remedy() {
     database
         .sql("DELETE FROM eventcore.migrations WHERE version > 1")
         .unwrap();
-    refused(&database, &["version 1", "needs 3", "run `migrate`"]).await;
+    refused(&database, &["version 1", "needs 4", "run `migrate`"]).await;
 }
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_also_by_migrate() {
     let database = migrated();
     database
-        .sql("INSERT INTO eventcore.migrations VALUES (4)")
+        .sql("INSERT INTO eventcore.migrations VALUES (5)")
         .unwrap();
     refused(
         &database,
-        &["version 4", "knows 3", "newer eventcore-postgres"],
+        &["version 5", "knows 4", "newer eventcore-postgres"],
     )
     .await;
     let options = PostgresOptions::new();
@@ -98,17 +98,16 @@ async fn a_newer_schema_is_refused_also_by_migrate() {
 #[tokio::test]
 async fn a_migration_that_fails_leaves_nothing() {
     let database = empty();
-    // In the way of the second step.
-    database
-        .sql("CREATE SCHEMA eventcore; CREATE TABLE eventcore.commands (mine int)")
-        .unwrap();
+    // In the way of the third step.
+    let mine = "CREATE SCHEMA eventcore; CREATE TYPE eventcore.dead_letters AS (mine int)";
+    database.sql(mine).unwrap();
     let options = PostgresOptions::new();
     PostgresEventStore::migrate(&database.url(), &options)
         .await
         .unwrap_err();
     let there = "SELECT to_regclass('eventcore.events'), to_regclass('eventcore.migrations')";
     assert_eq!(database.sql(there).unwrap(), "|");
-    database.sql("DROP TABLE eventcore.commands").unwrap();
+    database.sql("DROP TYPE eventcore.dead_letters").unwrap();
     PostgresEventStore::migrate(&database.url(), &options)
         .await
         .unwrap();
@@ -196,44 +195,151 @@ async fn the_log_can_be_read_by_people() {
 }
 
 #[tokio::test]
-async fn a_role_with_just_the_rights_it_needs_can_work_but_not_migrate() {
+async fn a_payload_that_is_no_text_hides_no_other() {
+    use eventcore::{EncodedEvent, EventType, Payload, SchemaVersion, StreamVersion};
+    let database = migrated();
+    let store = open(&database).await;
+    let stream = support::stream("a");
+    let mut append = eventcore::store::AppendBatch::builder();
+    append.expect(stream.clone(), StreamVersion::EMPTY).unwrap();
+    for payload in [&b"{\"text\":\"1\"}"[..], b"\xff\xfe", b"", b"\0"] {
+        let payload = Payload::from(payload.to_vec());
+        let event_type = EventType::try_new("test.happened").unwrap();
+        let event = EncodedEvent::new(event_type, SchemaVersion::FIRST, payload);
+        append.event(&stream, event).unwrap();
+    }
+    store.append(append.build().unwrap()).await.unwrap();
+    let view =
+        "SELECT payload, payload IS NULL, payload_bytes FROM eventcore.log ORDER BY position";
+    let rows = database.sql(view).unwrap();
+    let rows: Vec<_> = rows.lines().collect();
+    assert_eq!(rows[0], "{\"text\":\"1\"}|f|\\x7b2274657874223a2231227d");
+    assert_eq!(rows[1..], ["|t|\\xfffe", "|f|\\x", "|t|\\x00"]);
+}
+
+#[tokio::test]
+async fn tables_of_another_application_are_named_in_one_line() {
+    for foreign in [
+        "CREATE TABLE eventcore.events (id int)",
+        "CREATE VIEW eventcore.documents AS SELECT 1",
+        "CREATE TABLE eventcore.migrations (id int, name text)",
+        "CREATE TABLE eventcore.migrations (version text)",
+    ] {
+        let database = empty();
+        database
+            .sql(&format!("CREATE SCHEMA eventcore; {foreign}"))
+            .unwrap();
+        let options = PostgresOptions::new();
+        let migrated = PostgresEventStore::migrate(&database.url(), &options).await;
+        let migrated = migrated.unwrap_err();
+        let told = migrated.to_string();
+        assert!(
+            told.contains("another application") && told.contains("schema `eventcore`"),
+            "{told}"
+        );
+        for error in [migrated, opening(&database).await.unwrap_err()] {
+            let told = error.to_string();
+            assert_eq!(error.kind(), StoreErrorKind::Schema, "{told}");
+            assert!(!told.contains('\n') && told.len() < 300, "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn opening_looks_whether_everything_is_there_and_migrate_makes_what_it_can() {
+    for (gone, named, made_again) in [
+        (
+            "DROP FUNCTION eventcore.append_one",
+            "function append_one/15",
+            true,
+        ),
+        ("DROP FUNCTION eventcore.schema_name", "schema_name", true),
+        (
+            "DROP FUNCTION eventcore.commit_unit",
+            "function commit_unit/22",
+            true,
+        ),
+        (
+            "DROP TRIGGER append_only ON eventcore.events",
+            "trigger append_only on events",
+            true,
+        ),
+        (
+            "DROP TRIGGER append_by_function ON eventcore.commands",
+            "append_by_function on commands",
+            true,
+        ),
+        ("DROP VIEW eventcore.log", "relation log", true),
+        (
+            "ALTER TABLE eventcore.commands RENAME COLUMN key_text TO words",
+            "column commands.key_text",
+            false,
+        ),
+        (
+            "ALTER TABLE eventcore.documents ALTER body TYPE varchar",
+            "column documents.body",
+            false,
+        ),
+        (
+            "DROP TABLE eventcore.append_order",
+            "relation append_order",
+            false,
+        ),
+        (
+            "DROP TABLE eventcore.events CASCADE",
+            "relation events",
+            false,
+        ),
+    ] {
+        let database = migrated();
+        let drop = gone.replace(
+            "ALTER TABLE eventcore.documents",
+            "DROP VIEW eventcore.views; ALTER TABLE eventcore.documents",
+        );
+        database.sql(&drop).unwrap();
+        refused(&database, &[named, "run `migrate`"]).await;
+        let options = PostgresOptions::new();
+        let migrated = PostgresEventStore::migrate(&database.url(), &options).await;
+        if !made_again {
+            assert_eq!(
+                migrated.unwrap_err().kind(),
+                StoreErrorKind::Schema,
+                "{gone}"
+            );
+            continue;
+        }
+        migrated.unwrap();
+        let store = opening(&database).await.unwrap();
+        store.append(batch(&[("a", 0)], "1")).await.unwrap();
+        let error = database.sql("DELETE FROM eventcore.events").unwrap_err();
+        assert!(error.to_string().contains("never changed"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn row_security_that_hides_events_is_refused() {
     let database = migrated();
     let role = format!("role_of_{}", database.name());
-    let grant = "CREATE ROLE {} LOGIN;
-        GRANT USAGE ON SCHEMA eventcore TO {};
-        GRANT SELECT, INSERT ON eventcore.events, eventcore.commands TO {};
-        GRANT SELECT ON eventcore.migrations TO {}";
-    database.sql(&grant.replace("{}", &role)).unwrap();
-    let dropped = role.clone();
-    // From a superuser's session, since the server may not let that role in.
+    let secure = "ALTER TABLE eventcore.events ENABLE ROW LEVEL SECURITY; CREATE ROLE {} LOGIN;
+        SELECT eventcore.grant_access('{}', 'append')";
+    database.sql(&secure.replace("{}", &role)).unwrap();
+    let session = format!("SET SESSION AUTHORIZATION {role}");
     let as_role = sqlx::postgres::PgPoolOptions::new()
-        .max_connections(3)
+        .max_connections(1)
         .after_connect(move |connection, _| {
-            let sql = format!("SET SESSION AUTHORIZATION {role}");
+            let sql = sqlx::AssertSqlSafe(session.clone());
             Box::pin(async move {
-                sqlx::Executor::execute(connection, sqlx::raw_sql(sqlx::AssertSqlSafe(sql)))
-                    .await?;
-                Ok(())
+                sqlx::Executor::execute(connection, sqlx::raw_sql(sql))
+                    .await
+                    .map(drop)
             })
         });
     let limited = as_role.connect(&database.url()).await.unwrap();
-    let options = PostgresOptions::new();
-    // Nothing to do, so no rights are needed.
-    PostgresEventStore::migrate_pool(&limited, &options)
-        .await
-        .unwrap();
-    let store = PostgresEventStore::from_pool(limited.clone(), options)
-        .await
-        .unwrap();
-    store.append(batch(&[("a", 0)], "1")).await.unwrap();
-    assert_eq!(log(&store).await.len(), 1);
-    let other = PostgresOptions::new().schema(SchemaName::try_new("other").unwrap());
-    let error = PostgresEventStore::migrate_pool(&limited, &other)
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Access, "{error}");
-    // Roles are the server's, and this may be one that stays.
+    let opened = PostgresEventStore::from_pool(limited, PostgresOptions::new()).await;
+    let error = opened.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Schema, "{error}");
+    assert!(error.to_string().contains("row security"), "{error}");
     database
-        .sql(&format!("DROP OWNED BY {dropped}; DROP ROLE {dropped}"))
+        .sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
         .unwrap();
 }

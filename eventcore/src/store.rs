@@ -134,6 +134,10 @@ pub trait EventStore: Send + Sync {
 /// What a store can do; the contract suite tests what is claimed and checks that the rest is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "claims that depend on each other little"
+)]
 pub struct Capabilities {
     /// Acknowledged events survive the end of the process, also a sudden one.
     pub durable: bool,
@@ -141,6 +145,9 @@ pub struct Capabilities {
     pub multi_process: bool,
     /// [`AppendError::OutcomeUnknown`] may happen, so every command needs a key to ask with.
     pub outcome_can_be_unknown: bool,
+    /// Acknowledged events survive a crash of the machine and a power cut, as far as the store can see: each append waits
+    /// for the disk. `false` also where nothing is known about it.
+    pub survives_power_cut: bool,
 }
 
 impl Capabilities {
@@ -150,6 +157,7 @@ impl Capabilities {
             durable: false,
             multi_process: false,
             outcome_can_be_unknown: false,
+            survives_power_cut: false,
         }
     }
 
@@ -171,6 +179,13 @@ impl Capabilities {
     #[must_use]
     pub const fn outcome_can_be_unknown(mut self) -> Self {
         self.outcome_can_be_unknown = true;
+        self
+    }
+
+    /// Claims that acknowledged events survive a power cut; only a [durable](Capabilities::durable) store can.
+    #[must_use]
+    pub const fn survives_power_cut(mut self) -> Self {
+        self.survives_power_cut = true;
         self
     }
 }

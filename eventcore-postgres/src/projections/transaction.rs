@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::calls::{Calls, Statement};
 use crate::{
     errors::store_error,
-    mode::{Mode, clear, milliseconds, run},
+    mode::{Mode, clear, run},
+    options::server_millis,
 };
 
 /// How long a rollback is waited for.
@@ -44,7 +45,7 @@ impl UnitTransaction {
         ttl: Duration,
     ) -> Result<Self, StoreError> {
         let name = Uuid::now_v7().simple().to_string();
-        let idle = milliseconds(ttl.max(IDLE));
+        let idle = server_millis(ttl.max(IDLE));
         // A transaction that was ended has not its name any more. Its level does not depend on defaults: the row of a
         // partition that another leader changed meanwhile must be seen as it is.
         let settings = format!(

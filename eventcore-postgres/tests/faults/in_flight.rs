@@ -8,12 +8,9 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     bank::APPEND,
+    support::{LOCK_ORDER, WAIT_FOR_ORDER},
     world::{World, carrying},
 };
-
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('eventcore.order.eventcore', 0))";
-const WAITING: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_waits_for_the_original_and_returns_its_result() {
@@ -21,12 +18,12 @@ async fn a_retry_waits_for_the_original_and_returns_its_result() {
     world.warm().await;
     let mut other = PgConnection::connect(&world.database.url()).await.unwrap();
     let mut holder = other.begin().await.unwrap();
-    sqlx::query(LOCK).execute(&mut *holder).await.unwrap();
+    sqlx::query(LOCK_ORDER).execute(&mut *holder).await.unwrap();
     let (result, ()) = tokio::join!(world.pay(), async {
-        world.until(WAITING, "1").await;
+        world.until(WAIT_FOR_ORDER, "1").await;
         // The server does not notice while it waits for the lock.
         assert!(world.proxy.close_all() > 0);
-        world.until(WAITING, "2").await;
+        world.until(WAIT_FOR_ORDER, "2").await;
         holder.rollback().await.unwrap();
     });
     let receipt = result.unwrap();

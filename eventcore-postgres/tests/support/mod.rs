@@ -15,6 +15,14 @@ use eventcore_postgres::{PostgresEventStore, PostgresOptions};
 use eventcore_testing::temp_postgres::{TempDatabase, TempPostgres, TempPostgresError};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
+/// Takes the order lock until the transaction ends; only the owner may.
+pub const LOCK_ORDER: &str = "LOCK TABLE eventcore.append_order IN SHARE UPDATE EXCLUSIVE MODE";
+
+/// How many wait for it.
+pub const WAIT_FOR_ORDER: &str = "SELECT count(*) FROM pg_locks WHERE NOT granted
+    AND relation = 'eventcore.append_order'::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 /// A database of the shared server, with the schema in it.
 pub fn migrated() -> TempDatabase<'static> {
     migrated_on(TempPostgres::shared().unwrap_or_else(|error| panic!("{error}")))

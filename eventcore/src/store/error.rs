@@ -40,13 +40,13 @@ pub enum StoreErrorKind {
     Corrupt,
     /// There is no store here, or one of another application or version.
     Schema,
+    /// The file or schema is not the one that was opened: deleted, moved, or another in its place. It stays so until
+    /// the store is closed and opened again.
+    Replaced,
     /// Rights are missing, or a path or address is wrong.
     Access,
     /// The store was closed.
     Closed,
-    /// What was opened is not there any more: deleted, moved, or another in its place. It stays so until the store is
-    /// closed and opened again.
-    Replaced,
     /// Anything else.
     Other,
 }
@@ -62,9 +62,9 @@ impl fmt::Display for StoreErrorKind {
             Self::ReadOnly => "the store is read-only",
             Self::Corrupt => "the stored data is damaged",
             Self::Schema => "the schema does not fit",
+            Self::Replaced => "the store was replaced",
             Self::Access => "the store cannot be opened",
             Self::Closed => "the store is closed",
-            Self::Replaced => "the store was replaced",
             Self::Other => "the store failed",
         })
     }
