@@ -66,7 +66,7 @@ pub(crate) fn writer(
     options: &SqliteOptions,
     tables: &Tables,
 ) -> Result<FileConnection, StoreError> {
-    let place = Place::find(options)?;
+    let place = Place::find(options, OPERATION)?;
     let before = FileId::of(&place.asked).unwrap_or_default();
     let mut connection = open(options, &place, options.create)?;
     // First of all, so that a file of another application stays as it is.
