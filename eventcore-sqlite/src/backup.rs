@@ -53,7 +53,7 @@ pub(crate) fn copy(
     gave_up: &dyn Fn() -> bool,
 ) -> Result<GlobalPosition, StoreError> {
     file.check(OPERATION)?;
-    let target = Place::of(target)?;
+    let target = Place::of(target, OPERATION)?;
     refuse_existing(&target)?;
     let failed = |error| io_error(&target.asked, error);
     let folder = target

@@ -2,6 +2,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
+    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -65,7 +66,7 @@ pub(crate) fn writer(
     options: &SqliteOptions,
     tables: &Tables,
 ) -> Result<FileConnection, StoreError> {
-    let place = Place::find(options)?;
+    let place = Place::find(options, OPERATION)?;
     let before = FileId::of(&place.asked).unwrap_or_default();
     let mut connection = open(options, &place, options.create)?;
     // First of all, so that a file of another application stays as it is.
@@ -113,9 +114,7 @@ fn write_with(
         ("synchronous", synchronous, name),
         ("foreign_keys", "ON", "1"),
     ] {
-        set(connection, pragma, value, becomes).map_err(|cause| {
-            StoreError::new(OPERATION, cause.kind(), format!("`{path}`")).with_source(cause)
-        })?;
+        set(connection, &place.asked, pragma, value, becomes)?;
     }
     if let Some(bytes) = options.max_bytes {
         let page_size: i64 = connection
@@ -132,6 +131,7 @@ fn write_with(
 /// Sets a pragma and reads it back: SQLite refuses some settings without an error.
 fn set(
     connection: &Connection,
+    path: &Path,
     pragma: &str,
     value: &str,
     becomes: &str,
@@ -152,8 +152,9 @@ fn set(
         return Ok(());
     }
     let text = format!(
-        "`PRAGMA {pragma} = {value}` was refused, it is `{now}`, and an acknowledged append could be lost; put the file \
-         on a local disk whose file system has locks and shared memory"
+        "`PRAGMA {pragma} = {value}` was refused for `{}`, it is `{now}`, and what is acknowledged could be lost; put the \
+         file on a local disk whose file system has locks and shared memory",
+        path.display()
     );
     Err(StoreError::new(OPERATION, StoreErrorKind::Access, text))
 }
@@ -194,7 +195,7 @@ pub(crate) fn reader(
         connection: open(options, &file.place, false)?,
         file: Arc::clone(file),
     };
-    set(&connection, "query_only", "ON", "1")?;
+    set(&connection, &file.place.asked, "query_only", "ON", "1")?;
     // It may have been replaced meanwhile.
     file.check(OPERATION)?;
     Ok(connection)
@@ -233,6 +234,8 @@ fn open(options: &SqliteOptions, place: &Place, create: bool) -> Result<Connecti
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use eventcore::store::StoreErrorKind;
     use rusqlite::Connection;
 
@@ -242,16 +245,19 @@ mod tests {
     fn a_setting_that_sqlite_refuses_silently_is_an_error_that_names_it() -> rusqlite::Result<()> {
         // A database in memory has no write-ahead log.
         let connection = Connection::open_in_memory()?;
-        let Err(error) = set(&connection, "journal_mode", "WAL", "wal") else {
+        let path = Path::new("/bank.db");
+        let Err(error) = set(&connection, path, "journal_mode", "WAL", "wal") else {
             unreachable!("it is in memory");
         };
         assert_eq!(error.kind(), StoreErrorKind::Access);
         let text = error.to_string();
         assert!(
-            text.contains("journal_mode") && text.contains("memory") && text.contains("local disk"),
+            ["journal_mode", "/bank.db", "memory", "local disk"]
+                .iter()
+                .all(|part| text.contains(part)),
             "{text}"
         );
-        assert!(set(&connection, "synchronous", "FULL", "2").is_ok());
+        assert!(set(&connection, path, "synchronous", "FULL", "2").is_ok());
         Ok(())
     }
 }

@@ -14,8 +14,6 @@ use eventcore::store::{StoreError, StoreErrorKind};
 
 use crate::SqliteOptions;
 
-const OPERATION: &str = "open the store";
-
 /// The longest path that SQLite opens, in bytes: its own limit is 512, and it keeps 8 for the ending `-journal`.
 const LONGEST: usize = 504;
 
@@ -30,8 +28,12 @@ pub(crate) struct Place {
 
 impl Place {
     /// Checks the path of the options, and whether there is a file, or a folder for one.
-    pub(crate) fn find(options: &SqliteOptions) -> Result<Self, StoreError> {
-        let place = Self::of(&options.path)?;
+    pub(crate) fn find(
+        options: &SqliteOptions,
+        operation: &'static str,
+    ) -> Result<Self, StoreError> {
+        let access = |text: String| access(operation, text);
+        let place = Self::of(&options.path, operation)?;
         if place.file.is_dir() {
             return access(format!(
                 "`{}` is a folder, a file is needed",
@@ -45,9 +47,11 @@ impl Place {
     }
 
     /// Checks a path, and whether its folder is there.
-    pub(crate) fn of(given: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn of(given: &Path, operation: &'static str) -> Result<Self, StoreError> {
+        let access = |text: String| access(operation, text);
+        let failed = |error| failed(operation, given, error);
         let shown = given.display();
-        refuse_other_forms(given)?;
+        refuse_other_forms(given, operation)?;
         if given.as_os_str().as_encoded_bytes().contains(&0) {
             return access(format!(
                 "`{}` has a NUL character in it, which no path can have",
@@ -59,7 +63,7 @@ impl Place {
                 "`{shown}` is the path of a folder, a file is needed"
             ));
         }
-        let asked = path::absolute(given).or_else(|error| failed(given, error))?;
+        let asked = path::absolute(given).or_else(failed)?;
         let (Some(folder), Some(name)) = (asked.parent(), asked.file_name()) else {
             return access(format!("`{shown}` is a folder, a file is needed"));
         };
@@ -75,7 +79,7 @@ impl Place {
         } else {
             fs::canonicalize(folder).map(|folder| folder.join(name))
         };
-        let file = file.or_else(|error| failed(given, error))?;
+        let file = file.or_else(failed)?;
         let length = file.as_os_str().len();
         if length > LONGEST {
             return access(format!(
@@ -96,11 +100,11 @@ impl Place {
 }
 
 /// Refuses what is a name of something else with other libraries.
-fn refuse_other_forms(given: &Path) -> Result<(), StoreError> {
+fn refuse_other_forms(given: &Path, operation: &'static str) -> Result<(), StoreError> {
+    let access = |text: String| access(operation, text);
     if given.as_os_str().is_empty() {
-        return access(
-            "the path is empty; for a store in memory use eventcore-memory, for a file name its path",
-        );
+        let text = "the path is empty; for a store in memory use eventcore-memory, for a file name its path";
+        return access(text.into());
     }
     let Some(text) = given.to_str() else {
         return Ok(());
@@ -140,11 +144,11 @@ fn ends_with_separator(path: &OsStr) -> bool {
         .is_some_and(|last| path::is_separator(char::from(*last)))
 }
 
-fn access<T>(text: impl Into<String>) -> Result<T, StoreError> {
-    Err(StoreError::new(OPERATION, StoreErrorKind::Access, text))
+fn access<T>(operation: &'static str, text: String) -> Result<T, StoreError> {
+    Err(StoreError::new(operation, StoreErrorKind::Access, text))
 }
 
-fn failed<T>(path: &Path, error: std::io::Error) -> Result<T, StoreError> {
+fn failed<T>(operation: &'static str, path: &Path, error: std::io::Error) -> Result<T, StoreError> {
     let text = format!("the path `{}` cannot be followed", path.display());
-    Err(StoreError::new(OPERATION, StoreErrorKind::Access, text).with_source(error))
+    Err(StoreError::new(operation, StoreErrorKind::Access, text).with_source(error))
 }

@@ -50,7 +50,9 @@ const SHORT: usize = 16;
 /// after the time set by [`SqliteProjectionsOptions::busy_timeout`]. So keep units short, and do not begin a second
 /// one, claim or renew in the task that has one open: it would wait for itself until then.
 ///
-/// It is used in a Tokio runtime with time enabled.
+/// It is used in a Tokio runtime with time enabled. The file belongs to the store while it is open, as with
+/// [`SqliteEventStore`](crate::SqliteEventStore): when it is deleted, moved or replaced, every call fails as
+/// [`Replaced`](eventcore::store::StoreErrorKind::Replaced) from then on.
 ///
 /// ```
 /// use std::time::Duration;

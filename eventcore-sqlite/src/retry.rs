@@ -17,7 +17,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(
 pub(crate) enum Failure {
     /// One of the group spoiled it; the others may do without it.
     One(StoreError),
-    /// It could not begin, or not end: the same for everybody, also if they tried again.
+    /// It could not begin, or not end: the same for all of them, also if they tried again.
     All(StoreError),
     /// The disk failed while it was being committed.
     Unknown(StoreError),

@@ -82,12 +82,12 @@ SELECT position, stream, version, type, schema,
     iif(json_valid(CAST(payload AS TEXT)), NULL, hex(payload)) AS payload_hex,
     metadata,
     strftime('%Y-%m-%dT%H:%M:%fZ', recorded_at / 1000000.0, 'unixepoch') AS recorded_at,
-    lower(format('%s-%s-%s-%s-%s', substr(hex(id), 1, 8), substr(hex(id), 9, 4), substr(hex(id), 13, 4),
+    lower(printf('%s-%s-%s-%s-%s', substr(hex(id), 1, 8), substr(hex(id), 9, 4), substr(hex(id), 13, 4),
         substr(hex(id), 17, 4), substr(hex(id), 21))) AS id,
-    lower(format('%s-%s-%s-%s-%s', substr(hex(correlation_id), 1, 8), substr(hex(correlation_id), 9, 4),
+    lower(printf('%s-%s-%s-%s-%s', substr(hex(correlation_id), 1, 8), substr(hex(correlation_id), 9, 4),
         substr(hex(correlation_id), 13, 4), substr(hex(correlation_id), 17, 4), substr(hex(correlation_id), 21)))
         AS correlation_id,
-    iif(causation_id IS NULL, NULL, lower(format('%s-%s-%s-%s-%s', substr(hex(causation_id), 1, 8),
+    iif(causation_id IS NULL, NULL, lower(printf('%s-%s-%s-%s-%s', substr(hex(causation_id), 1, 8),
         substr(hex(causation_id), 9, 4), substr(hex(causation_id), 13, 4), substr(hex(causation_id), 17, 4),
         substr(hex(causation_id), 21)))) AS causation_id
 FROM eventcore_events;

@@ -36,6 +36,7 @@ async fn append(store: &SqliteEventStore, stream: &str, version: u64) {
 async fn refused(store: &SqliteEventStore, path: &Path) -> StoreError {
     let error = store.backup_to(path).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Access, "{error}");
+    assert_eq!(error.operation(), "back the store up");
     let name = path.file_name().unwrap().to_string_lossy();
     assert!(error.to_string().contains(&*name), "{error}");
     error

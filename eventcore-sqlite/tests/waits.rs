@@ -15,11 +15,14 @@ use std::{
 
 use eventcore::{
     EventStore, StoredEvent,
-    projection::{DocumentKey, Inline, ReadModel},
+    projection::{DocumentKey, Inline, ProjectionStore, ReadModel, UnitOfWork},
     store::{AppendError, AppendReceipt, ReadError, ReadFrom, StoreErrorKind},
 };
-use eventcore_sqlite::{SqliteEventStore, SqliteOptions, rusqlite::Connection};
-use support::{Folder, batch, log, stream, sums::Happened, views::key};
+use eventcore_sqlite::{
+    SqliteEventStore, SqliteOptions, SqliteProjections, SqliteProjectionsOptions,
+    rusqlite::Connection,
+};
+use support::{Folder, batch, log, stream, sums::Happened, views, views::key};
 use tokio::task::JoinHandle;
 
 const LONG: Duration = Duration::from_mins(2);
@@ -239,6 +242,42 @@ async fn an_append_whose_thread_stands_still_ends_with_its_outcome_unknown_and_s
     }
     // Reads do not need that thread.
     assert_eq!(log(&store).await.len(), 1);
+    tokio::time::timeout(LONG, store.close()).await.unwrap();
+    drop(held);
+}
+
+#[expect(
+    clippy::await_holding_lock,
+    reason = "it holds up another thread, and this test waits for that"
+)]
+#[tokio::test]
+async fn a_unit_whose_thread_stands_still_ends_with_an_error_and_so_does_closing() {
+    static GATE: Mutex<()> = Mutex::new(());
+    let folder = Folder::new();
+    let options = SqliteProjectionsOptions::new(folder.file())
+        .busy_timeout(Duration::from_millis(10))
+        .stall_timeout(Duration::from_millis(1200));
+    let store = SqliteProjections::open_with(options).await.unwrap();
+    let lease = views::lead(&store).await;
+    let mut unit = store.begin(&lease).await.unwrap();
+    unit.put(vec![views::change("a", "1")]).await.unwrap();
+    // What the thread of the store executes stops here.
+    let stop = || {
+        if std::thread::current().name() == Some("eventcore-sqlite-projections") {
+            drop(GATE.lock());
+        }
+        false
+    };
+    unit.connection().progress_handler(1, Some(stop)).unwrap();
+    let held = GATE.lock().unwrap();
+    let error = unit.commit(views::at(1)).await.unwrap_err().to_string();
+    assert!(
+        error.contains("stall_timeout") && error.contains("not known"),
+        "{error}"
+    );
+    // The turn is still under way.
+    let error = store.renew(&lease).await.unwrap_err().to_string();
+    assert!(error.contains("busy"), "{error}");
     tokio::time::timeout(LONG, store.close()).await.unwrap();
     drop(held);
 }
