@@ -18,6 +18,8 @@ use crate::{
 pub(crate) enum Judged {
     Appended(AppendReceipt),
     Conflict(Conflict),
+    /// It was appended before, by the identity of its first event.
+    Before(AppendReceipt),
     /// Its key is there already: the receipt is to be looked up.
     Known,
     /// An inline read model is in the way.
@@ -275,7 +277,10 @@ fn refusal(batch: &AppendBatch, number: i64, first: i64, pairs: &[i64]) -> Optio
     for pair in pairs.chunks_exact(2) {
         let (what, actual) = (pair[0], pair[1]);
         if what == -number {
-            return Some(Judged::Known);
+            return Some(match GlobalPosition::try_from(actual) {
+                Ok(first) if first > GlobalPosition::START => Judged::Before(batch.replayed(first)),
+                _ => Judged::Known,
+            });
         }
         let index = usize::try_from(what - first - 1).ok();
         if let Some(expected) = index.and_then(|index| batch.expectations().get(index)) {

@@ -11,14 +11,15 @@ use std::{
 
 use eventcore::{
     IdempotencyKey, StreamId,
-    store::{AppendBatch, AppendError, AppendReceipt},
+    store::{AppendBatch, AppendError, AppendReceipt, KeptReceipt, ReadError},
 };
+use sqlx::{AssertSqlSafe, Error};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     append_call::{AppendCall, Judged},
     crowd::Crowd,
-    errors::{again, append_error, store_error},
+    errors::{again, append_error, read_error, store_error},
     held::{Held, Patience},
     inline::Inlines,
     log_page::ReceiptCall,
@@ -33,8 +34,16 @@ pub(crate) type Verdict = Result<AppendReceipt, AppendError>;
 #[derive(Debug)]
 pub(crate) enum Job {
     Append(Append),
+    /// What a key appended, once everything before is done.
+    Receipt(Ask),
     /// Finish what waits, then end.
     Close,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) answer: oneshot::Sender<Result<Option<KeptReceipt>, ReadError>>,
 }
 
 #[derive(Debug)]
@@ -44,6 +53,8 @@ pub(crate) struct Append {
     /// The memory that it takes, given back when it is answered.
     pub(crate) _room: Room,
 }
+
+const FIND: &str = "find a receipt";
 
 /// The most appends, and bytes of payload, of one call.
 const MAX_GROUP: usize = 512;
@@ -55,6 +66,8 @@ pub(crate) struct Appends {
     pub(crate) sessions: Sessions,
     pub(crate) call: AppendCall,
     pub(crate) receipts: ReceiptCall,
+    /// Takes the order lock and gives it back.
+    pub(crate) lock: String,
     pub(crate) bell: Arc<Bell>,
     /// What is changed in the transaction of each append, if anything is.
     pub(crate) inlines: Option<Inlines>,
@@ -68,11 +81,16 @@ impl Appends {
             progress,
         } = jobs;
         let mut held = Held::new(self.sessions.clone());
-        let mut waiting: VecDeque<Append> = VecDeque::new();
+        let mut waiting = Waiting::default();
         let mut crowd = Crowd::default();
         let mut patience = Patience::new(self.sessions.mode());
         loop {
-            if waiting.is_empty() {
+            if waiting.appends.is_empty() {
+                for ask in waiting.asks.drain(..) {
+                    progress.step();
+                    let found = self.settled(&mut held, &ask.key).await;
+                    let _ = ask.answer.send(found);
+                }
                 let job = match queue.try_recv() {
                     Ok(job) => Some(job),
                     Err(_) => queue.recv().await,
@@ -80,17 +98,19 @@ impl Appends {
                 let Some(job) = job else {
                     break;
                 };
-                take(&mut waiting, &mut queue, job);
+                waiting.take(&mut queue, job);
             }
             for _ in 0..2 {
                 crowd.gather().await;
-                while waiting.len() < MAX_WAITING
+                // What is asked for waits for what was there before, and for nothing behind it.
+                while waiting.appends.len() < MAX_WAITING
+                    && waiting.asks.is_empty()
                     && let Ok(job) = queue.try_recv()
                 {
-                    take(&mut waiting, &mut queue, job);
+                    waiting.take(&mut queue, job);
                 }
             }
-            let group = next_group(&mut waiting);
+            let group = next_group(&mut waiting.appends);
             if !group.is_empty() {
                 crowd.saw(group.len());
                 self.append(&mut held, &mut patience, &progress, group)
@@ -162,9 +182,35 @@ impl Appends {
         result.map_err(append_error)
     }
 
+    /// What a key appended, once every append that has reached the server is done: they wait for one lock, and so does
+    /// this.
+    async fn settled(
+        &self,
+        held: &mut Held,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptReceipt>, ReadError> {
+        let failed = |error| read_error(FIND, error);
+        let session = held.get().await.map_err(failed)?;
+        let mode = session.mode();
+        let lock = sqlx::query(AssertSqlSafe(self.lock.as_str()));
+        let mut found = mode.write(session, lock).await.map(drop);
+        // A role that only reads sees what is committed, and may not wait in the line of those that append.
+        if let Err(Error::Database(error)) = &found
+            && error.code().is_some_and(|code| code == "42501")
+        {
+            found = Ok(());
+        }
+        let found = match found {
+            Ok(()) => self.receipts.run(session, key.as_str()).await,
+            Err(error) => Err(error),
+        };
+        held.done(found.as_ref().is_err_and(is_broken));
+        found.map_err(failed)
+    }
+
     async fn verdict(&self, held: &mut Held, batch: &AppendBatch, judged: Judged) -> Verdict {
         match judged {
-            Judged::Appended(receipt) => Ok(receipt),
+            Judged::Appended(receipt) | Judged::Before(receipt) => Ok(receipt),
             Judged::Conflict(conflict) => Err(conflict.into()),
             Judged::Known => self.earlier(held, batch).await,
             Judged::Refused(error) => Err(error),
@@ -178,7 +224,7 @@ impl Appends {
                 key: IdempotencyKey::generate(),
             });
         };
-        let failed = |error| AppendError::from(store_error("find a receipt", error));
+        let failed = |error| AppendError::from(store_error(FIND, error));
         let connection = held.get().await.map_err(failed)?;
         let found = self
             .receipts
@@ -194,12 +240,23 @@ impl Appends {
     }
 }
 
-fn take(waiting: &mut VecDeque<Append>, queue: &mut mpsc::Receiver<Job>, job: Job) {
-    match job {
-        Job::Close => queue.close(),
-        // Whoever gave up before the start need not be served.
-        Job::Append(append) if append.verdict.is_closed() => {}
-        Job::Append(append) => waiting.push_back(append),
+/// What was taken out of the queue and is not done.
+#[derive(Default)]
+struct Waiting {
+    appends: VecDeque<Append>,
+    /// Answered when no append waits.
+    asks: Vec<Ask>,
+}
+
+impl Waiting {
+    fn take(&mut self, queue: &mut mpsc::Receiver<Job>, job: Job) {
+        match job {
+            Job::Close => queue.close(),
+            // A caller that gave up before the start need not be served.
+            Job::Append(append) if append.verdict.is_closed() => {}
+            Job::Append(append) => self.appends.push_back(append),
+            Job::Receipt(ask) => self.asks.push(ask),
+        }
     }
 }
 

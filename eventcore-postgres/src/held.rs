@@ -93,6 +93,8 @@ impl Held {
             match mode.patiently(inspect(&mut session, mode)).await {
                 Ok(Some(read_committed)) => session.keep(read_committed),
                 Ok(None) => {}
+                // Its limits are so narrow that it cannot even tell them.
+                Err(error) if is_timeout(&error) => {}
                 Err(error) => {
                     session.discard();
                     return Err(error);
@@ -113,6 +115,10 @@ impl Held {
             self.session = None;
         }
     }
+}
+
+fn is_timeout(error: &Error) -> bool {
+    matches!(error, Error::Database(error) if error.code().is_some_and(|code| code == "57014"))
 }
 
 /// Ends what was left open in a session; says whether its statements run at READ COMMITTED. `None` for a session with

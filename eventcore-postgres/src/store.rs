@@ -147,6 +147,7 @@ impl PostgresEventStore {
             inlines,
             call: AppendCall::new(schema, found.log),
             receipts: receipt_call.clone(),
+            lock: schema.fill("SELECT {schema}.lock_order()"),
             bell: Arc::clone(&bell),
         };
         let tasks = vec![
@@ -430,7 +431,12 @@ impl EventStore for PostgresEventStore {
     }
 
     async fn find_receipt(&self, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
-        self.committed_receipt(key).await
+        let job = |_, answer| {
+            let key = key.clone();
+            appends::Job::Receipt(appends::Ask { key, answer })
+        };
+        let asked = self.shared.appends.ask("find a receipt", 0, job).await;
+        asked.map_err(StoreError::from)?
     }
 
     async fn committed_receipt(

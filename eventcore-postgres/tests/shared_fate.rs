@@ -31,8 +31,6 @@ async fn readers_of_healthy_streams_do_not_fail_with_the_reader_of_a_damaged_one
         store.append(batch(&[(name, 0)], "1")).await.unwrap();
     }
     database.sql(DAMAGE).unwrap();
-    // A store of its own: the plans of the first one are of the table.
-    let store = open(&database).await;
     let mut damaged = 0;
     for _ in 0..20 {
         let reads = names.iter().map(String::as_str).chain(["bad"]).map(|name| {

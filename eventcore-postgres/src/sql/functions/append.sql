@@ -41,8 +41,8 @@ END $$;
 -- e_*: the expectations of all batches; n_*: their new events, each with the ordinal of its stream's expectation;
 -- b_*: one element for each batch; an array of nothing but NULLs may be NULL itself.
 -- Result: the position before the first new event, and then two numbers for whatever kept a batch from being appended:
--- the ordinal of an expectation and the version found instead, or the batch's number below zero, and 0, when its key is
--- known already.
+-- the ordinal of an expectation and the version found instead; or the batch's number below zero, and 0 when its key is
+-- known already, or the position of its first event when it has no key and that event is at its place already.
 --
 -- p_log: the log that the caller has opened; not compared when it is NULL, as programs of version 3 call it.
 --
@@ -121,7 +121,8 @@ BEGIN
         RETURN ARRAY[base];
     END IF;
 
-    SELECT p.position, k.refused || s.refused, k.verdict || s.verdict INTO base, refused, verdict
+    SELECT p.position, k.refused || o.refused || s.refused, k.verdict || o.verdict || s.verdict
+    INTO base, refused, verdict
     FROM (
         SELECT coalesce(max(position), 0) AS position FROM {schema}.events
     ) p, (
@@ -134,6 +135,13 @@ BEGIN
             SELECT FROM {schema}.commands c WHERE c.key = {schema}.older_key(b.key_text) AND c.key_text IS NULL
         )
     ) k, (
+        SELECT coalesce(array_agg(b.batch::integer), '{}') AS refused,
+            coalesce(array_agg(ARRAY[-b.batch, v.position]), '{}') AS verdict
+        FROM unnest(b_key, b_events, b_before) WITH ORDINALITY AS b (key, events, before, batch)
+        JOIN {schema}.events v ON v.stream = e_stream[n_expectation[b.before + 1]]
+            AND v.version = n_version[b.before + 1] AND v.id = n_id[b.before + 1]
+        WHERE b.key IS NULL AND b.events > 0
+    ) o, (
         SELECT coalesce(array_agg(e.batch), '{}') AS refused,
             coalesce(array_agg(ARRAY[e.ordinal, h.version]), '{}') AS verdict
         FROM unnest(e_batch, e_stream, e_version) WITH ORDINALITY AS e (batch, stream, version, ordinal)
