@@ -143,7 +143,7 @@ pub struct Capabilities {
     pub durable: bool,
     /// Several processes may use the same data at once.
     pub multi_process: bool,
-    /// [`AppendError::OutcomeUnknown`] may happen, so every command needs a key to ask with.
+    /// [`AppendError::OutcomeUnknown`] may happen: the connection may break while an append is under way.
     pub outcome_can_be_unknown: bool,
     /// Acknowledged events survive a crash of the machine and a power cut, as far as the store can see: each append waits
     /// for the disk. `false` also where nothing is known about it.

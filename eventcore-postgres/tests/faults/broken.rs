@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventcore::{EventStore, RecordedEvent, RetryPolicy, execute};
+use eventcore::{CommandError, EventStore, RetryPolicy, execute, store::AppendError};
 use eventcore_testing::fault_proxy::{Fault, Gate, When};
 
 use crate::{
@@ -76,7 +76,7 @@ async fn its_own_events_are_no_conflict_for_a_retry_even_if_others_have_written_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outcome_that_cannot_be_settled_is_told_with_the_key_that_settles_it_later() {
+async fn an_outcome_that_cannot_be_settled_is_told_with_the_batch_that_settles_it_later() {
     let world = World::new().await;
     let impatient = RetryPolicy::fixed(Duration::from_millis(1)).max_attempts(3);
     for (fault, applied) in [(Fault::SwallowReply, true), (Fault::Close, false)] {
@@ -87,25 +87,28 @@ async fn an_outcome_that_cannot_be_settled_is_told_with_the_key_that_settles_it_
             world.proxy.arm_always(append(), Fault::Close),
         );
         let command = world.transfer("a", "b");
-        let key = unknown(world.run(command, impatient.clone()).await);
+        let result = world.run(command, impatient.clone()).await;
+        let Err(CommandError::OutcomeUnknown {
+            key: None, batch, ..
+        }) = result
+        else {
+            panic!("{result:?}");
+        };
         assert_eq!((first.times(), rest.times()), (1, 2));
         assert_eq!(world.decisions(), 1);
         rest.disarm();
-        let before = world.check().await;
-        let told = world.truth(&key).await;
-        assert_eq!(told.is_some(), applied);
-        if let Some(ids) = told {
-            let last: Vec<_> = before
-                .iter()
-                .rev()
-                .take(2)
-                .rev()
-                .map(RecordedEvent::id)
-                .collect();
-            assert_eq!(ids, last);
+        let ours = batch.events()[0].id;
+        let there = world.check().await;
+        assert_eq!(there.iter().any(|event| event.id() == ours), applied);
+        let mut receipt = world.store.append(batch.clone()).await;
+        while receipt.as_ref().is_err_and(AppendError::is_retriable) {
+            receipt = world.store.append(batch.clone()).await;
         }
+        let receipt = receipt.unwrap();
+        assert_eq!(receipt.replayed, applied);
+        assert_eq!(receipt.events[0].id, ours);
     }
-    assert_eq!(world.check().await.len(), 6);
+    assert_eq!(world.check().await.len(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,8 +59,16 @@ where
         match &result {
             // Asked again under the same key. Only what the last one said counts, and it must be the truth about all.
             Err(CommandError::OutcomeUnknown { .. }) if own_key.is_some() && tries < 5 => {}
-            Err(CommandError::OutcomeUnknown { key, .. }) => {
-                settle(store, key.as_ref(), noted, &result).await;
+            Err(CommandError::OutcomeUnknown { key: Some(key), .. }) => {
+                settle(store, key, noted, &result).await;
+                return;
+            }
+            // Sent again, it is there, or is refused for good.
+            Err(CommandError::OutcomeUnknown { batch, .. }) => {
+                match store.append(batch.clone()).await {
+                    Ok(receipt) => noted.acknowledged(&receipt.events),
+                    Err(_) => noted.told(&result),
+                }
                 return;
             }
             // After an unknown outcome, a failure says nothing about the tries before.
@@ -79,11 +87,11 @@ where
 /// What was unknown may be known later. That nothing is there yet is no answer: it may still be on its way.
 async fn settle(
     store: &PostgresEventStore,
-    key: Option<&IdempotencyKey>,
+    key: &IdempotencyKey,
     noted: &Recorded,
     result: &Result<CommandReceipt, CommandError>,
 ) {
-    match store.find_receipt(key.unwrap()).await {
+    match store.find_receipt(key).await {
         Ok(Some(kept)) => noted.acknowledged(&kept.receipt.events),
         Ok(None) => noted.told(result),
         Err(error) => {

@@ -116,8 +116,7 @@ pub enum CommandError {
     /// key tells without appending.
     #[error("it is not known whether the command took effect{}", ask_with(key.as_ref()))]
     OutcomeUnknown {
-        /// The key to ask with. A command has one when it was given one, when it has a deadline, and on stores over a
-        /// network.
+        /// The key to ask with. A command has one when it was given one, and when it has a deadline.
         key: Option<IdempotencyKey>,
         /// What was sent. Sent again, it is appended once at most, with or without a key.
         batch: AppendBatch,

@@ -66,10 +66,10 @@ impl<'a, C: CommandLogic, S: EventStore> Run<'a, C, S> {
         options: &'a Options,
         declared: &Declarations,
     ) -> Result<Self, CommandError> {
-        // Without a key of the caller's, one is needed only where an outcome may remain unknown.
+        // Events have identities, so a batch may be sent again without a key. One is needed only by a caller that will
+        // not wait for the outcome, and may want to ask for it later.
         let generated = || {
-            let unknowable = store.capabilities().outcome_can_be_unknown;
-            (unknowable || options.deadline.is_some()).then(|| Idempotency {
+            options.deadline.is_some().then(|| Idempotency {
                 key: IdempotencyKey::generate(),
                 fingerprint: Uuid::nil(),
             })
