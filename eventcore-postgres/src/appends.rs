@@ -11,7 +11,7 @@ use std::{
 
 use eventcore::{
     IdempotencyKey, StreamId,
-    store::{AppendBatch, AppendError, AppendReceipt, KeptReceipt, ReadError},
+    store::{AppendBatch, AppendError, AppendReceipt, KeptReceipt, Progress, ReadError},
 };
 use sqlx::{AssertSqlSafe, Error};
 use tokio::sync::{mpsc, oneshot};
@@ -23,7 +23,7 @@ use crate::{
     held::{Held, Patience},
     inline::Inlines,
     log_page::ReceiptCall,
-    queue::{Jobs, Progress, Room},
+    queue::{Jobs, Room},
     sessions::{Sessions, is_broken},
     wakeups::Bell,
 };

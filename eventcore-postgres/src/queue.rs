@@ -7,14 +7,14 @@ use std::{
     sync::{
         Arc,
         atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            AtomicBool,
+            Ordering::{Acquire, Release},
         },
     },
     time::Duration,
 };
 
-use eventcore::store::{StoreError, StoreErrorKind};
+use eventcore::store::{Progress, StoreError, StoreErrorKind};
 use tokio::{
     sync::{
         OwnedSemaphorePermit, Semaphore,
@@ -49,21 +49,6 @@ pub(crate) struct Limits {
 pub(crate) struct Jobs<J> {
     pub(crate) queue: mpsc::Receiver<J>,
     pub(crate) progress: Progress,
-}
-
-/// Counts what the task has done, as the sign of life for those who wait.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress(Arc<AtomicU64>);
-
-impl Progress {
-    /// A step was begun or finished.
-    pub(crate) fn step(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
 }
 
 /// The memory that a job takes while it waits and is worked on.
@@ -173,20 +158,12 @@ impl<J> Queue<J> {
     async fn answer<T>(
         &self,
         operation: &'static str,
-        mut answered: oneshot::Receiver<T>,
+        answered: oneshot::Receiver<T>,
     ) -> Result<T, Unanswered> {
-        let mut seen = self.progress.get();
-        loop {
-            match timeout(self.limits.stall, &mut answered).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(_)) => return Err(Unanswered::Lost(self.gone(operation))),
-                Err(_) => {}
-            }
-            let now = self.progress.get();
-            if now == seen {
-                return Err(Unanswered::Lost(self.stalled(operation)));
-            }
-            seen = now;
+        match self.progress.wait(answered, self.limits.stall).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(_)) => Err(Unanswered::Lost(self.gone(operation))),
+            None => Err(Unanswered::Lost(self.stalled(operation))),
         }
     }
 
@@ -204,15 +181,7 @@ impl<J> Queue<J> {
 
     /// Waits for the end of the task, as long as it makes progress; says whether it ended.
     pub(crate) async fn ended(&self, task: &mut tokio::task::JoinHandle<()>) -> bool {
-        let mut seen = self.progress.get();
-        while timeout(self.limits.stall, &mut *task).await.is_err() {
-            let now = self.progress.get();
-            if now == seen {
-                return false;
-            }
-            seen = now;
-        }
-        true
+        self.progress.wait(task, self.limits.stall).await.is_some()
     }
 
     /// Why the queue takes nothing any more, if so.

@@ -1,13 +1,6 @@
 //! A queue whose length is bounded, in jobs and in bytes, and in which no wait is without end.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use eventcore::store::{StoreError, StoreErrorKind};
 use tokio::{
@@ -64,9 +57,16 @@ impl<T> Queue<T> {
         bytes: usize,
         job: impl FnOnce(Room) -> T,
     ) -> Result<(), StoreError> {
+        let units = units(bytes.min(self.bytes));
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        // Most often there is room, and no timer is needed.
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(units)
+            && let Ok(place) = self.sender.try_reserve()
+        {
+            place.send(job(Room(room)));
+            return Ok(());
+        }
         let enter = async {
-            let units = units(bytes.min(self.bytes));
-            let units = u32::try_from(units).unwrap_or(u32::MAX);
             let room = Arc::clone(&self.room).acquire_many_owned(units).await;
             let room = room.map_err(|_| closed(operation))?;
             let place = self.sender.reserve().await.map_err(|_| closed(operation))?;
@@ -99,45 +99,4 @@ impl<T> Queue<T> {
 
 fn units(bytes: usize) -> usize {
     bytes.div_ceil(UNIT)
-}
-
-/// When a thread was last seen to work.
-#[derive(Debug)]
-pub(crate) struct Pulse {
-    origin: Instant,
-    /// In milliseconds since the origin.
-    last: AtomicU64,
-}
-
-impl Pulse {
-    pub(crate) fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-            last: AtomicU64::new(0),
-        }
-    }
-
-    /// The thread works.
-    pub(crate) fn beat(&self) {
-        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(now, Ordering::Relaxed);
-    }
-
-    /// Waits for an answer of the thread for as long as it works; `None` when it has stood still for so long, counted
-    /// from now at the earliest.
-    pub(crate) async fn wait<F: Future>(&self, answer: F, stall: Duration) -> Option<F::Output> {
-        let mut answer = std::pin::pin!(answer);
-        let mut seen = Instant::now();
-        loop {
-            let left = stall.saturating_sub(seen.elapsed());
-            if let Ok(answer) = timeout(left, &mut answer).await {
-                return Some(answer);
-            }
-            let last = self.origin + Duration::from_millis(self.last.load(Ordering::Relaxed));
-            if last <= seen {
-                return None;
-            }
-            seen = last;
-        }
-    }
 }

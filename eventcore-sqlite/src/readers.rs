@@ -12,7 +12,7 @@ use std::{
 
 use eventcore::{
     EventFilter, GlobalPosition, IdempotencyKey, RecordedEvent,
-    store::{KeptReceipt, Page, ReadError, ReadFrom, StoreError, StoreErrorKind},
+    store::{KeptReceipt, Page, Progress, ReadError, ReadFrom, StoreError, StoreErrorKind},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -79,8 +79,9 @@ type Jobs = Arc<Mutex<mpsc::Receiver<Job>>>;
 #[derive(Debug)]
 pub(crate) struct Readers {
     jobs: Queue<Job>,
-    /// How long a caller waits for an answer.
+    /// How long a caller waits for an answer while no thread makes progress.
     stall: Duration,
+    progress: Progress,
     here: Mutex<Option<Reader>>,
     /// Ends when all threads have ended: each holds a sender, and nothing is ever sent.
     ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
@@ -91,6 +92,7 @@ pub(crate) struct Readers {
 struct Reader {
     connection: FileConnection,
     rows: Rows,
+    progress: Progress,
 }
 
 impl Readers {
@@ -99,8 +101,9 @@ impl Readers {
         let (jobs, queue) = Queue::new(options);
         let queue = Arc::new(Mutex::new(queue));
         let (running, ended) = mpsc::channel(1);
+        let progress = Progress::default();
         for number in 0..options.readers {
-            let reader = Reader::open(options, file)?;
+            let reader = Reader::open(options, file, &progress)?;
             let (queue, running) = (Arc::clone(&queue), running.clone());
             thread::Builder::new()
                 .name(format!("eventcore-sqlite-reader-{number}"))
@@ -119,11 +122,12 @@ impl Readers {
         }
         let here = options
             .read_in_place
-            .then(|| Reader::open(options, file))
+            .then(|| Reader::open(options, file, &progress))
             .transpose()?;
         Ok(Self {
             jobs,
             stall: options.stall(),
+            progress,
             here: Mutex::new(here),
             ended: tokio::sync::Mutex::new(ended),
         })
@@ -138,9 +142,9 @@ impl Readers {
         if let Some(job) = self.answer_here(question(answer)) {
             self.jobs.put(OPERATION, 0, |_| job).await?;
         }
-        timeout(self.stall, answered)
-            .await
-            .map_err(|_| stands_still(OPERATION, self.stall))?
+        let answered = self.progress.wait(answered, self.stall).await;
+        answered
+            .ok_or_else(|| stands_still(OPERATION, self.stall))?
             .map_err(|_| closed(OPERATION))?
     }
 
@@ -201,22 +205,32 @@ fn take(queue: &Jobs, group: &mut Vec<Job>) -> bool {
 }
 
 impl Reader {
-    fn open(options: &SqliteOptions, file: &Arc<OpenFile>) -> Result<Self, StoreError> {
+    fn open(
+        options: &SqliteOptions,
+        file: &Arc<OpenFile>,
+        progress: &Progress,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             connection: connection::reader(options, file)?,
             rows: Rows::default(),
+            progress: progress.clone(),
         })
     }
 
     /// Answers questions from one snapshot. Whoever gave up in the meantime does not hear the answer.
     fn answer(&mut self, jobs: impl IntoIterator<Item = Job>) {
-        let Self { connection, rows } = self;
+        let Self {
+            connection,
+            rows,
+            progress,
+        } = self;
         if let Err(error) = connection.file.check_now_and_then(OPERATION) {
             return jobs.into_iter().for_each(|job| job.refuse(error.clone()));
         }
         // A failed BEGIN shows in the first statement; nothing is written, so nothing is lost when it is dropped.
         let _snapshot = connection.unchecked_transaction();
         for job in jobs {
+            progress.step();
             match job {
                 Job::Open(streams, answer) => {
                     if !answer.is_closed() {

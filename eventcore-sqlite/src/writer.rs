@@ -12,7 +12,9 @@ use std::{
 use eventcore::{
     Commons, IdempotencyKey,
     projection::Inline,
-    store::{AppendBatch, AppendError, KeptReceipt, ReadError, StoreError, StoreErrorKind},
+    store::{
+        AppendBatch, AppendError, KeptReceipt, Progress, ReadError, StoreError, StoreErrorKind,
+    },
 };
 use rusqlite::{Connection, Transaction};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -24,7 +26,7 @@ use crate::{
     errors::{closed, leaves_outcome_open, read_error, store_error},
     identity::OpenFile,
     projections::inline::{self, Pass},
-    queue::{Pulse, Queue, Room},
+    queue::{Queue, Room},
     retry::{Failure, again_after_failed_commits},
     schema,
 };
@@ -62,7 +64,7 @@ struct Append {
 #[derive(Debug)]
 pub(crate) struct Writes {
     queue: Queue<Job>,
-    pulse: Arc<Pulse>,
+    progress: Progress,
     stall: Duration,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -76,7 +78,7 @@ struct Writer {
     commons: Arc<Commons>,
     /// What it changes together with the log.
     inline: Vec<Inline>,
-    pulse: Arc<Pulse>,
+    progress: Progress,
 }
 
 impl Writes {
@@ -94,13 +96,13 @@ impl Writes {
             open_inline(&connection, &inline, options.busy_timeout)?;
         }
         let file = Arc::clone(&connection.file);
-        let pulse = Arc::new(Pulse::new());
+        let progress = Progress::default();
         let writer = Writer {
             connection,
             patience: options.busy_timeout,
             commons,
             inline,
-            pulse: Arc::clone(&pulse),
+            progress: progress.clone(),
         };
         let (queue, jobs) = Queue::new(options);
         let (ended, end) = oneshot::channel();
@@ -119,7 +121,7 @@ impl Writes {
             })?;
         let way = Self {
             queue,
-            pulse,
+            progress,
             stall: options.stall(),
             ended: Mutex::new(Some(end)),
         };
@@ -139,7 +141,7 @@ impl Writes {
             })
         };
         self.queue.put(OPERATION, bytes, job).await?;
-        match self.pulse.wait(judged, self.stall).await {
+        match self.progress.wait(judged, self.stall).await {
             Some(Ok(verdict)) => verdict,
             // The verdict is lost only if the thread is: then it is not known.
             Some(Err(_)) => Err(AppendError::OutcomeUnknown(closed(OPERATION))),
@@ -155,7 +157,7 @@ impl Writes {
         let (answer, answered) = oneshot::channel();
         let job = |_| Job::Receipt(Ask { key, answer });
         self.queue.put(FIND, 0, job).await?;
-        match self.pulse.wait(answered, self.stall).await {
+        match self.progress.wait(answered, self.stall).await {
             Some(Ok(found)) => found,
             Some(Err(_)) => Err(closed(FIND).into()),
             None => Err(self.stands_still().into()),
@@ -170,7 +172,7 @@ impl Writes {
                 let _ = ended.await;
             }
         };
-        if self.pulse.wait(end, self.stall).await.is_none() {
+        if self.progress.wait(end, self.stall).await.is_none() {
             tracing::warn!(error = %self.stands_still(), "the file was not closed");
         }
     }
@@ -235,7 +237,7 @@ fn run(writer: &Writer, mut queue: mpsc::Receiver<Job>) {
 
 /// Looks in a transaction that may write: what another process was committing is committed by then.
 fn find_receipt(writer: &Writer, key: &IdempotencyKey) -> Result<Option<KeptReceipt>, ReadError> {
-    writer.pulse.beat();
+    writer.progress.step();
     let until = Instant::now() + writer.patience;
     let connection = &writer.connection;
     let snapshot = connection::begin_immediate(connection, until, &|| false);
@@ -284,9 +286,11 @@ fn commit(writer: &Writer, mut group: Vec<Append>) {
 /// One transaction. Dropping it on the way rolls it back.
 fn transact(writer: &Writer, group: &[Append], until: Instant) -> Result<Vec<Verdict>, Failure> {
     let Writer {
-        connection, pulse, ..
+        connection,
+        progress,
+        ..
     } = writer;
-    pulse.beat();
+    progress.step();
     // A replaced file fails in many ways; that it was replaced says why.
     let but_first = |failure| match connection.file.check(OPERATION) {
         Ok(()) => failure,
@@ -298,7 +302,7 @@ fn transact(writer: &Writer, group: &[Append], until: Instant) -> Result<Vec<Ver
     let mut pass = Pass::new(&writer.inline);
     let mut end = None;
     let judge = |append: &Append| {
-        pulse.beat();
+        progress.step();
         append::apply(&transaction, &append.batch, &mut pass, &mut end)
     };
     let verdicts = group

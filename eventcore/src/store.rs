@@ -3,6 +3,7 @@
 mod batch;
 mod error;
 mod filter;
+mod progress;
 mod read;
 mod record;
 
@@ -14,6 +15,7 @@ pub use self::{
     batch::{AppendBatch, BatchBuilder, BatchError, Expectation, Idempotency, NewEvent},
     error::{AppendError, Conflict, ReadError, StoreError, StoreErrorKind, StreamConflict},
     filter::{EventFilter, StreamFilter},
+    progress::Progress,
     read::{EventChunks, Page, PageSize, PageSizeError, ReadFrom, StreamRead},
     record::{AppendReceipt, AppendedEvent, KeptReceipt, RecordedEvent, RecordedFields},
 };
