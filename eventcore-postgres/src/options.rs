@@ -6,6 +6,12 @@ use eventcore::projection::Inline;
 
 /// How a store uses its database.
 ///
+/// **How long a command takes at most**, without a deadline of its own: errors of the store are tried again for 10
+/// seconds ([`RetryPolicy::store_patience`](eventcore::RetryPolicy::store_patience)), and the last attempt may wait for a
+/// place in the queue (`queue_timeout`), for a connection (`acquire_timeout`, and once for a second more to learn why
+/// there is none) and for the server (`statement_timeout`, and a second). While the server answers others, a call waits
+/// for its turn; when the store's task makes no progress for a connection and two statements, it fails.
+///
 /// ```
 /// use std::time::Duration;
 /// use eventcore_postgres::{PostgresOptions, SchemaName};
