@@ -1,6 +1,6 @@
 //! `#[derive(Command)]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
     Attribute, Data, DeriveInput, Error, Field, Fields, Ident, Result, Token, Type,
@@ -251,7 +251,9 @@ fn generate(
         let (name, field) = (&stream.name, stream.field);
         let (fold, access, writable) = (fold(stream), access(stream), !stream.read_only);
         let text = name.to_string();
+        // Errors point at the field. Names are those of this code, also where a `macro_rules!` wrote the field.
         let span = field.map_or_else(|| name.span(), Spanned::span);
+        let span = span.resolved_at(Span::call_site());
         view_fields.push(quote_spanned! {span=>
             #[doc = concat!("The stream `", #text, "`.")]
             #vis #name: <#field as #krate::StreamField>::Views<#krate::View<#command, #fold, #access>>

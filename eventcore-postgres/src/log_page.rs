@@ -147,7 +147,7 @@ impl PageCall {
         if by_types {
             // The beginning of each type's range in its index, merged.
             page = format!(
-                "SELECT m.* FROM unnest($4::text[]) AS t (type) CROSS JOIN LATERAL ({page}) m
+                "SELECT m.* FROM pg_catalog.unnest($4::text[]) AS t (type) CROSS JOIN LATERAL ({page}) m
                  ORDER BY m.position LIMIT $3"
             );
         }

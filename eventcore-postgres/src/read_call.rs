@@ -105,8 +105,8 @@ impl ReadCall {
                      ORDER BY v.version DESC LIMIT 1
                  ) END, {columns}
              FROM (
-                 SELECT generate_subscripts($1::text[], 1) AS ordinal, unnest($1::text[]) AS stream,
-                     unnest($2::bigint[]) AS after, unnest($3::bigint[]) AS most
+                 SELECT pg_catalog.generate_subscripts($1::text[], 1) AS ordinal, pg_catalog.unnest($1::text[]) AS stream,
+                     pg_catalog.unnest($2::bigint[]) AS after, pg_catalog.unnest($3::bigint[]) AS most
              ) r
              LEFT JOIN LATERAL (
                  SELECT s.*, {size} AS size FROM {{schema}}.events s
@@ -119,8 +119,8 @@ impl ReadCall {
         let go_on = format!(
             "SELECT r.ordinal, NULL::bigint, {columns}
              FROM (
-                 SELECT generate_subscripts($1::text[], 1) AS ordinal, unnest($1::text[]) AS stream,
-                     unnest($2::bigint[]) AS after, unnest($3::bigint[]) AS most, unnest($5::bigint[]) AS upto
+                 SELECT pg_catalog.generate_subscripts($1::text[], 1) AS ordinal, pg_catalog.unnest($1::text[]) AS stream,
+                     pg_catalog.unnest($2::bigint[]) AS after, pg_catalog.unnest($3::bigint[]) AS most, pg_catalog.unnest($5::bigint[]) AS upto
              ) r
              CROSS JOIN LATERAL (
                  SELECT s.*, {size} AS size FROM {{schema}}.events s

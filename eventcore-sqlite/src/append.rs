@@ -183,6 +183,23 @@ pub(crate) fn version(
     Ok(StreamVersion::try_from(version.unwrap_or(0)).unwrap_or_default())
 }
 
+/// The last event of a stream: its version and which it is.
+pub(crate) fn last_event(
+    connection: &Connection,
+    stream: &StreamId,
+) -> Result<Option<(StreamVersion, EventId)>, rusqlite::Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT version, id FROM eventcore_events WHERE stream = ?1 ORDER BY version DESC LIMIT 1",
+    )?;
+    let found: Option<(i64, [u8; 16])> = select
+        .query_row([stream.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(found.and_then(|(version, id)| {
+        let version = StreamVersion::try_from(version).ok()?;
+        Some((version, EventId::try_from(Uuid::from_bytes(id)).ok()?))
+    }))
+}
+
 /// The end of the log.
 pub(crate) fn last_position(connection: &Connection) -> Result<GlobalPosition, rusqlite::Error> {
     let mut select = connection.prepare_cached("SELECT max(position) FROM eventcore_events")?;

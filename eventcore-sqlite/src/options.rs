@@ -156,10 +156,10 @@ impl SqliteOptions {
     /// [`OutcomeUnknown`](eventcore::store::AppendError::OutcomeUnknown), and closing returns. Default: 60 seconds. A
     /// time that is not longer than `busy_timeout` is taken as one second more than that.
     ///
-    /// So a call without a deadline of its own ends: a read within `queue_timeout` and `stall_timeout` together for
-    /// each chunk or page; an append within `queue_timeout`, the time of the transactions before it in the queue, and
-    /// twice `busy_timeout` for its own, or else `stall_timeout` after the last sign of progress. A short read in place
-    /// ([`SqliteOptions::read_in_place`]) takes as long as the disk does.
+    /// So a call without a deadline of its own ends: each chunk or page of a read within `queue_timeout` and the time of
+    /// the reads before it in the queue; an append within `queue_timeout`, the time of the transactions before it in the
+    /// queue, and twice `busy_timeout` for its own; and both `stall_timeout` after the last sign of progress at the latest,
+    /// or half a second later. A short read in place ([`SqliteOptions::read_in_place`]) takes as long as the disk does.
     #[must_use]
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.stall_timeout = timeout.min(LONGEST);

@@ -229,8 +229,9 @@ impl Reader {
         }
         // A failed BEGIN shows in the first statement; nothing is written, so nothing is lost when it is dropped.
         let _snapshot = connection.unchecked_transaction();
+        // One sign of life for all: those behind in the group do not wait for each one's `busy_timeout` in turn.
+        progress.step();
         for job in jobs {
-            progress.step();
             match job {
                 Job::Open(streams, answer) => {
                     if !answer.is_closed() {

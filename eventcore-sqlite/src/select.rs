@@ -8,12 +8,12 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use eventcore::{
     EventFilter, EventId, GlobalPosition, RecordedEvent, StreamId, StreamVersion,
-    store::{Page, ReadError, ReadFrom, StreamFilter},
+    store::{EventChunks, Page, ReadError, ReadFrom, StreamFilter},
 };
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::{
-    append::{event_at, last_position, version},
+    append::{event_at, last_event, last_position, version},
     errors::read_error,
     merge::Merge,
     row::{COLUMNS, Rows},
@@ -21,10 +21,6 @@ use crate::{
 
 /// The most events of one chunk.
 const CHUNK: usize = 512;
-/// The most bytes of payload and metadata of one chunk, and of those that are looked at for one page. An event that is
-/// larger goes alone.
-const CHUNK_BYTES: usize = 2 << 20;
-const PAGE_BYTES: usize = 8 << 20;
 /// The most rows looked at for one page.
 const MAX_LOOKED_AT: usize = 50_000;
 /// The most index ranges that are merged; beyond it the log itself is read.
@@ -65,11 +61,10 @@ pub(crate) fn open(
     let mut witnesses = Vec::with_capacity(streams.len());
     let mut known: HashMap<&StreamId, usize> = HashMap::with_capacity(streams.len());
     for from in streams {
-        let end = version(connection, &from.stream).map_err(|e| read_error(OPERATION, e))?;
+        let (end, witness) =
+            end_and_witness(connection, from).map_err(|e| read_error(OPERATION, e))?;
         versions.push(end);
-        let at = event_at(connection, &from.stream, from.after);
-        let at = at.map_err(|e| read_error(OPERATION, e))?;
-        witnesses.push(at.map(|(_, id)| id));
+        witnesses.push(witness);
         match known.entry(&from.stream) {
             Entry::Occupied(at) => {
                 let stretch: &mut Stretch = &mut cursor.0[*at.get()];
@@ -92,6 +87,25 @@ pub(crate) fn open(
         first,
         rest,
     })
+}
+
+/// The version of a stream, and the event at which the read begins. Most often that is the last one: then one look tells
+/// both.
+fn end_and_witness(
+    connection: &Connection,
+    from: &ReadFrom,
+) -> Result<(StreamVersion, Option<EventId>), rusqlite::Error> {
+    if from.after.is_empty() {
+        return Ok((version(connection, &from.stream)?, None));
+    }
+    match last_event(connection, &from.stream)? {
+        None => Ok((StreamVersion::EMPTY, None)),
+        Some((end, id)) if end == from.after => Ok((end, Some(id))),
+        Some((end, _)) => {
+            let at = event_at(connection, &from.stream, from.after)?;
+            Ok((end, at.map(|(_, id)| id)))
+        }
+    }
 }
 
 /// The next chunk of a read, and the rest after it.
@@ -117,7 +131,7 @@ pub(crate) fn go_on(
     let mut chunk = Vec::new();
     // Each chunk opens all its streams: it takes a few events of each, or many streams would be opened many times.
     let most = CHUNK.max(8 * cursor.0.len());
-    merge.run(rows, CHUNK_BYTES, |range, event| {
+    merge.run(rows, EventChunks::MAX_BYTES, |range, event| {
         cursor.0[range].after = event.version();
         chunk.push(event);
         chunk.len() < most
@@ -139,7 +153,7 @@ pub(crate) fn page(
     let mut events = Vec::new();
     let mut looked_at = 0;
     let mut next = after;
-    let stopped = merge.run(rows, PAGE_BYTES, |_, event| {
+    let stopped = merge.run(rows, Page::MAX_BYTES, |_, event| {
         looked_at += 1;
         next = event.position();
         if filter.matches(&event) {

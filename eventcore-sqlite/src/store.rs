@@ -13,7 +13,7 @@ use eventcore::{
 use tokio::sync::oneshot;
 
 use crate::{
-    SqliteOptions, backup,
+    Durability, SqliteOptions, backup,
     errors::closed,
     identity::OpenFile,
     readers::{Job, Readers},
@@ -220,7 +220,14 @@ pub(crate) async fn in_a_thread<T: Send + 'static>(
 #[async_trait]
 impl EventStore for SqliteEventStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().durable().multi_process()
+        let claims = Capabilities::none().durable().multi_process();
+        let options = &self.shared.options;
+        // How another program flushes what is only read here is not known.
+        if options.durability == Durability::PowerCut && !options.read_only {
+            claims.survives_power_cut()
+        } else {
+            claims
+        }
     }
 
     fn commons(&self) -> &Commons {

@@ -186,6 +186,29 @@ mod keys_that_stand_twice {
         }
     }
 
+    shapes! {
+        Raw = "shape.raw" { value: Raws }
+    }
+
+    /// JSON text that is written as it is.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    struct Raws(Box<serde_json::value::RawValue>);
+
+    impl PartialEq for Raws {
+        fn eq(&self, other: &Self) -> bool {
+            self.0.get() == other.0.get()
+        }
+    }
+
+    #[tokio::test]
+    async fn in_text_that_is_written_as_it_is() {
+        let raw = |text: &str| Raw {
+            value: Raws(serde_json::from_str(text).unwrap()),
+        };
+        never_stored(raw(r#"[{"a": 1, "a": 2}]"#), r#"key "a" is written twice"#).await;
+        emit(raw(r#"[{"a": 1.50, "b": 2}]"#), true).await.unwrap();
+    }
+
     #[tokio::test]
     async fn are_refused_in_every_build() {
         equal(flat("title")).await;

@@ -352,3 +352,43 @@ mod names {
         assert!(store.reads().is_empty());
     }
 }
+
+/// A command that an application's own macro writes.
+macro_rules! fill {
+    ($name:ident, $shelf:ident) => {
+        #[derive(Command)]
+        struct $name {
+            #[stream(fold = Shelf)]
+            $shelf: StreamId,
+            #[stream(fold = Shelf, read_only)]
+            shelf_beside: StreamId,
+            items: u32,
+        }
+
+        impl CommandLogic for $name {
+            fn handle(
+                &self,
+                streams: &Streams<Self>,
+                events: &mut NewEvents<Self>,
+            ) -> Result<(), CommandError> {
+                assert_eq!(streams.shelf_beside.state().0, 0);
+                emit!(events, streams.$shelf => ShelfEvent::Filled { items: self.items });
+                Ok(())
+            }
+        }
+    };
+}
+
+fill!(FillByMacro, written_by_macro);
+
+#[tokio::test]
+async fn a_macro_of_the_application_may_write_a_command() {
+    let store = InMemoryEventStore::new();
+    let command = FillByMacro {
+        written_by_macro: stream("shelf:1"),
+        shelf_beside: stream("shelf:2"),
+        items: 3,
+    };
+    let receipt = execute(command, &store).await.unwrap();
+    assert_eq!(receipt.events.len(), 1);
+}

@@ -174,9 +174,27 @@ impl<'w, S: Serializer> Serializer for Finite<'w, S> {
         serialize_tuple_struct(name: &'static str, len: usize) -> SerializeTupleStruct, 1;
         serialize_tuple_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
             -> SerializeTupleVariant, 2;
-        serialize_struct(name: &'static str, len: usize) -> SerializeStruct, 1;
         serialize_struct_variant(name: &'static str, index: u32, variant: &'static str, len: usize)
             -> SerializeStructVariant, 2;
+    }
+
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
+        let written = self.written;
+        // The name under which `serde_json` passes a `RawValue`, whose text may have any key twice.
+        if name == "$serde_json::private::RawValue" {
+            written.map();
+        }
+        let (inner, depth) = self.deeper(1)?;
+        Ok(Compound {
+            inner: inner.serialize_struct(name, len)?,
+            depth,
+            written,
+            names: Names::default(),
+        })
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
