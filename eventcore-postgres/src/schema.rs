@@ -238,7 +238,8 @@ fn appending(log: Uuid) -> String {
     format!("pg_catalog, pg_temp, pg_eventcore_{}", log.simple())
 }
 
-/// Whoever migrates first owns everything, also what later migrations make: functions run with their owner's rights.
+/// The role of the first migration owns everything, also what later migrations make: functions run with their owner's
+/// rights.
 async fn as_owner(connection: &mut PgConnection, schema: &SchemaName) -> Result<(), sqlx::Error> {
     let owner =
         "SELECT quote_ident(r.rolname) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
