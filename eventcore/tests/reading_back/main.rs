@@ -6,11 +6,6 @@
     reason = "helpers of tests fail loudly"
 )]
 
-mod equal_ones;
-mod keys_that_stand_twice;
-mod other_values;
-mod unreadable;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use eventcore::{prelude::*, store::ReadFrom};
@@ -130,3 +125,9 @@ macro_rules! shapes {
         struct $name { $($(#[$on])* $field: $type),* }
     )*};
 }
+
+// Behind the macro that they use.
+mod equal_ones;
+mod keys_that_stand_twice;
+mod other_values;
+mod unreadable;
