@@ -52,7 +52,7 @@ pub(crate) struct Jobs<J> {
 }
 
 /// The memory that a job takes while it waits and is worked on.
-pub(crate) type Room = Option<OwnedSemaphorePermit>;
+pub(crate) type Room = OwnedSemaphorePermit;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -128,17 +128,14 @@ impl<J> Queue<J> {
             return Err(self.gone(operation));
         }
         let units = u32::try_from((bytes / UNIT).min(MAX_BYTES / UNIT)).unwrap_or(0);
-        let room = match units {
-            0 => None,
-            _ => match Arc::clone(&self.bytes).try_acquire_many_owned(units) {
-                Ok(room) => Some(room),
-                Err(_) => {
-                    let wait = Arc::clone(&self.bytes).acquire_many_owned(units);
-                    let waited = timeout(self.limits.room, wait).await;
-                    let room = waited.map_err(|_| self.overloaded(operation))?;
-                    Some(room.map_err(|_| self.gone(operation))?)
-                }
-            },
+        // Most often there is room, also for what has no bytes, and no timer is needed.
+        let room = if let Ok(room) = Arc::clone(&self.bytes).try_acquire_many_owned(units) {
+            room
+        } else {
+            let wait = Arc::clone(&self.bytes).acquire_many_owned(units);
+            let waited = timeout(self.limits.room, wait).await;
+            let room = waited.map_err(|_| self.overloaded(operation))?;
+            room.map_err(|_| self.gone(operation))?
         };
         let job = match self.sender.try_send(job(room)) {
             Ok(()) => return Ok(()),

@@ -55,14 +55,14 @@ impl UnitTransaction {
         let mut session = calls.take(operation).await?;
         let mode = session.mode();
         let begin = mode.frame("", &settings);
-        let begun = async {
+        let opening = async {
             if mode.shared {
                 clear(&mut session).await?;
             }
             let begin = AssertSqlSafe(begin).into_sql_str();
             Transaction::begin(session.into_connection(), Some(begin)).await
         };
-        let transaction = mode.patiently(begun).await;
+        let transaction = mode.patiently(opening).await;
         Ok(Self {
             calls,
             name,

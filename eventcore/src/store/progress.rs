@@ -189,7 +189,7 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         thread::spawn(move || answer.send(1));
         let progress = Progress::default();
-        let waiting = progress.wait(answered, Duration::from_secs(60));
+        let waiting = progress.wait(answered, Duration::from_mins(1));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
