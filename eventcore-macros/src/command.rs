@@ -251,18 +251,19 @@ fn generate(
         let (name, field) = (&stream.name, stream.field);
         let (fold, access, writable) = (fold(stream), access(stream), !stream.read_only);
         let text = name.to_string();
-        // Errors point at the field. Names are those of this code, also where a `macro_rules!` wrote the field.
         let span = field.map_or_else(|| name.span(), Spanned::span);
-        let span = span.resolved_at(Span::call_site());
+        // Errors point at the field, which a `macro_rules!` may have written; these names are of this code.
+        let [self_, streams_, loaded_] = ["self", "streams", "loaded"]
+            .map(|name| Ident::new(name, span.resolved_at(Span::call_site())));
         view_fields.push(quote_spanned! {span=>
             #[doc = concat!("The stream `", #text, "`.")]
             #vis #name: <#field as #krate::StreamField>::Views<#krate::View<#command, #fold, #access>>
         });
         declare.push(quote_spanned! {span=>
-            streams.field::<#field, #fold>(#text, #writable, &self.#name)?;
+            #streams_.field::<#field, #fold>(#text, #writable, &#self_.#name)?;
         });
         assemble.push(quote_spanned! {span=>
-            #name: loaded.field::<#command, #field, #fold, #access>()?
+            #name: #loaded_.field::<#command, #field, #fold, #access>()?
         });
     }
     let mut add_discovered = Vec::new();
