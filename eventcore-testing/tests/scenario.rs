@@ -310,14 +310,13 @@ mod fails {
             ])
         })
         .await;
-        assert!(
-            text.contains("\n  - audit  Moved { amount: 3, forgotten: 7 }"),
-            "{text}"
-        );
-        assert!(
-            text.contains("\n  + audit  Moved { amount: 3, forgotten: 0 }"),
-            "{text}"
-        );
+        for told in [
+            "audit  Moved { amount: 3, forgotten: 7 }",
+            "event `audit.moved` cannot be stored",
+            "a field that serde skips",
+        ] {
+            assert!(text.contains(told), "{told:?} is not in: {text}");
+        }
     }
 
     #[tokio::test]

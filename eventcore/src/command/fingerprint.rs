@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// `#[serde(skip_serializing)]` are left out.
 ///
 /// Receipts that were stored before this rule carry a digest of fields in their order, skipped ones included
-/// ([`Fingerprint::legacy`]). They are accepted for ever: a client may repeat a request after an upgrade.
+/// (`Fingerprint::legacy`). They are accepted for ever: a client may repeat a request after an upgrade.
 #[derive(Debug, Default)]
 pub struct Fingerprint {
     legacy: bool,
